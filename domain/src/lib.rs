@@ -1,0 +1,1 @@
+//! The nouns that join the rooms, and the two ports.

@@ -1,0 +1,2 @@
+//! Evaluation speed.
+fn main() {}

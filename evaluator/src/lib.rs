@@ -1,0 +1,1 @@
+//! Which variation does this unit get, and why.

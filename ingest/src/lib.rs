@@ -1,0 +1,1 @@
+//! Admits events: validate, log, deduplicate, seal, hand to the warehouse.

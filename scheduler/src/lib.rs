@@ -1,0 +1,1 @@
+//! Ramp policies: gates, decisions, records and wake-ups.

@@ -1,0 +1,1 @@
+//! Liftgate: the composition of the rooms into one binary.

@@ -1,0 +1,2 @@
+//! The `liftgate` command.
+fn main() {}

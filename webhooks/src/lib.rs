@@ -1,0 +1,1 @@
+//! Outbox to endpoints: sign, retry, format.
