@@ -1,1 +1,95 @@
 //! Which variation does this unit get, and why.
+//!
+//! A pure library: no clock, no chance, no files, no network. From the outside in:
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`ruleset`] | all flags of an environment, compiled; `evaluate` and `evaluate_all` |
+//! | [`evaluation`], [`context`] | the answer; what the caller tells |
+//! | [`flag`], [`flag_state`], [`serve`] | what people write: variations; targets, rules; variation, split, ramp |
+//! | [`condition`], [`predicate`], [`segment`] | for whom |
+//! | [`mod@validate`], [`problem`] | everything that is wrong with it, with paths |
+//! | [`mod@bucket`], [`range`], [`share`] | where a unit stands; who gets what; how many |
+//! | [`run`] | which arm a unit was in, at any time in the past |
+//! | [`key`], [`timestamp`], [`error`] | names, times, what is refused |
+//!
+//! ```
+//! use liftgate_evaluator::{Context, Reason, Ruleset, RulesetSource};
+//! use serde_json::json;
+//!
+//! let source: RulesetSource = serde_json::from_value(json!({
+//!     "revision": 7,
+//!     "flags": [{
+//!         "flag": {"key": "new-checkout", "kind": "boolean"},
+//!         "state": {
+//!             "enabled": true,
+//!             "rules": [{
+//!                 "id": "dach",
+//!                 "when": {"attribute": "country", "op": "in", "value": ["DE", "AT", "CH"]},
+//!                 "serve": {"ramp": {
+//!                     "salt": "s-1", "treatment": "on", "control": "off", "share": "25%",
+//!                     "run": {"number": 12, "kind": "rollout", "key": "checkout-ramp", "stage": 2},
+//!                 }},
+//!             }],
+//!         },
+//!         "revision": 3,
+//!     }],
+//! }))?;
+//! let ruleset = Ruleset::compile(source);
+//! assert!(ruleset.problems().is_empty());
+//!
+//! let context = Context::user("user-1").with("country", "DE");
+//! let answer = ruleset.evaluate("new-checkout", &context);
+//! assert_eq!(answer.reason, Reason::Split);
+//! let assignment = answer.assignment.expect("a run goes on in that rule");
+//! assert_eq!((assignment.run.number, assignment.unit_id), (12, "user-1"));
+//!
+//! let elsewhere = Context::user("user-1").with("country", "FR");
+//! assert_eq!(ruleset.evaluate("new-checkout", &elsewhere).variation, Some("off"));
+//! # Ok::<(), serde_json::Error>(())
+//! ```
+
+pub mod bucket;
+pub mod condition;
+pub mod context;
+pub mod error;
+pub mod evaluation;
+pub mod flag;
+pub mod flag_state;
+pub mod key;
+pub mod predicate;
+pub mod problem;
+pub mod range;
+pub mod ruleset;
+pub mod run;
+pub mod segment;
+pub mod serve;
+pub mod share;
+pub mod timestamp;
+pub mod validate;
+
+mod check;
+mod compiled_flag;
+mod matcher;
+mod scalar;
+mod segments;
+mod text_hash;
+
+pub use bucket::{BUCKETS, Bucket, bucket, share_bucket, split_bucket};
+pub use condition::Condition;
+pub use context::{Context, TARGETING_KEY};
+pub use error::Error;
+pub use evaluation::{Assignment, CONTROL, Evaluation, EvaluationError, Reason, TREATMENT};
+pub use flag::{Flag, FlagKind, OFF, ON, Variation};
+pub use flag_state::{FlagState, Rule, Target};
+pub use key::{KEY_BYTES_MAX, Key};
+pub use predicate::{Op, Predicate};
+pub use problem::Problem;
+pub use range::{Range, check_tiling, ranges_for_weights};
+pub use ruleset::{FlagSource, Ruleset, RulesetSource, UnitType};
+pub use run::{Design, HistoricAssignment, RampArm, RunHistory, RunKind, RunRef, Side, StageEntry, ramp_arm};
+pub use segment::Segment;
+pub use serve::{Ramp, Serve, Split, USER};
+pub use share::Share;
+pub use timestamp::Timestamp;
+pub use validate::{validate, validate_segment};

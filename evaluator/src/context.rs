@@ -1,0 +1,82 @@
+//! What the caller tells about the unit that it asks for.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// The name under which OpenFeature contexts carry the unit's own key.
+pub const TARGETING_KEY: &str = "targetingKey";
+
+/// The unit and its attributes. Attributes are only read; nothing is stored.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Context {
+    /// The id of the unit of the default type `user`. An empty one counts as missing.
+    #[serde(default)]
+    pub targeting_key: Option<String>,
+    /// Everything else, by name.
+    #[serde(default)]
+    pub attributes: Map<String, Value>,
+}
+
+impl Context {
+    /// The context of one user, without attributes.
+    pub fn user(targeting_key: impl Into<String>) -> Self {
+        Self { targeting_key: Some(targeting_key.into()), attributes: Map::new() }
+    }
+
+    /// The same context with one more attribute.
+    #[must_use]
+    pub fn with(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        self.attributes.insert(name.into(), value.into());
+        self
+    }
+}
+
+/// A compiled reference to a part of a context.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum AttributeRef {
+    /// The unit's own key; an attribute of that name when the context has no key of its own.
+    TargetingKey,
+    /// An attribute by its literal name.
+    Named(Box<str>),
+}
+
+impl AttributeRef {
+    pub(crate) fn new(name: &str) -> Self {
+        if name == TARGETING_KEY { Self::TargetingKey } else { Self::Named(name.into()) }
+    }
+
+    /// What the context says, or `None` when it is absent or null.
+    #[inline]
+    pub(crate) fn read<'c>(&self, context: &'c Context) -> Option<Seen<'c>> {
+        let name: &str = match self {
+            Self::TargetingKey => match &context.targeting_key {
+                Some(key) => return Some(Seen::Text(key)),
+                None => TARGETING_KEY,
+            },
+            Self::Named(name) => name,
+        };
+        match context.attributes.get(name)? {
+            Value::Null => None,
+            Value::String(text) => Some(Seen::Text(text)),
+            other => Some(Seen::Value(other)),
+        }
+    }
+
+    /// The id of a unit: text that is not empty.
+    #[inline]
+    pub(crate) fn unit_id<'c>(&self, context: &'c Context) -> Option<&'c str> {
+        match self.read(context)? {
+            Seen::Text(text) if !text.is_empty() => Some(text),
+            _ => None,
+        }
+    }
+}
+
+/// What a condition sees of an attribute.
+#[derive(Copy, Clone, Debug)]
+pub(crate) enum Seen<'c> {
+    Text(&'c str),
+    /// Anything but text and null.
+    Value(&'c Value),
+}

@@ -1,0 +1,81 @@
+//! A condition tree made ready for evaluation: checks and indices of segments, no names to look up.
+
+use crate::check::Check;
+use crate::problem::Problems;
+use crate::segments::Segments;
+use crate::{Condition, Context, Key};
+
+/// How deep conditions may be nested: evaluation recurses this far at most.
+pub(crate) const DEPTH_MAX: usize = 32;
+
+#[derive(Debug)]
+pub(crate) enum Matcher {
+    All(Box<[Matcher]>),
+    Any(Box<[Matcher]>),
+    None(Box<[Matcher]>),
+    Segment(usize),
+    Check(Check),
+}
+
+/// Finds a segment's index, or says why it cannot be used.
+pub(crate) type FindSegment<'f> = &'f dyn Fn(&Key) -> Result<usize, String>;
+
+impl Matcher {
+    /// Compiles `condition`, whose place is `path`. What cannot be compiled is a problem, and met by nobody.
+    pub(crate) fn compile(condition: &Condition, path: &str, find: FindSegment<'_>, problems: &mut Problems) -> Self {
+        Self::compile_at(1, condition, path, find, problems)
+    }
+
+    fn compile_at(
+        depth: usize,
+        condition: &Condition,
+        path: &str,
+        find: FindSegment<'_>,
+        problems: &mut Problems,
+    ) -> Self {
+        if depth > DEPTH_MAX {
+            problems.add(path, format!("conditions are nested deeper than {DEPTH_MAX}"));
+            return Self::never();
+        }
+        let mut compile_all = |parts: &[Condition], name: &str| -> Box<[Self]> {
+            let compile_part = |(index, part)| {
+                let path = format!("{path}.{name}[{index}]");
+                Self::compile_at(depth + 1, part, &path, find, &mut *problems)
+            };
+            parts.iter().enumerate().map(compile_part).collect()
+        };
+        match condition {
+            Condition::All(parts) => Self::All(compile_all(parts, "all")),
+            Condition::Any(parts) => Self::Any(compile_all(parts, "any")),
+            Condition::None(parts) => Self::None(compile_all(parts, "none")),
+            Condition::Segment(key) => find(key).map(Self::Segment).unwrap_or_else(|message| {
+                problems.add(format!("{path}.segment"), message);
+                Self::never()
+            }),
+            Condition::Attribute(predicate) => {
+                if predicate.attribute.is_empty() {
+                    problems.add(format!("{path}.attribute"), "an attribute needs a name");
+                }
+                Check::compile(predicate).map(Self::Check).unwrap_or_else(|message| {
+                    problems.add(format!("{path}.value"), message);
+                    Self::never()
+                })
+            }
+        }
+    }
+
+    fn never() -> Self {
+        Self::Any(Box::default())
+    }
+
+    pub(crate) fn is_met(&self, context: &Context, segments: &Segments) -> bool {
+        let met = |part: &Self| part.is_met(context, segments);
+        match self {
+            Self::All(parts) => parts.iter().all(met),
+            Self::Any(parts) => parts.iter().any(met),
+            Self::None(parts) => !parts.iter().any(met),
+            Self::Segment(index) => segments.has(*index, context),
+            Self::Check(check) => check.is_met(context),
+        }
+    }
+}

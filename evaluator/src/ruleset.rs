@@ -1,0 +1,198 @@
+//! All flags of one environment, compiled: immutable, so that one answer always comes from one revision. A broken flag
+//! is an error in its own slot and never keeps the others from being served.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::compiled_flag::{CompiledFlag, Served};
+use crate::context::{AttributeRef, TARGETING_KEY};
+use crate::problem::{Problem, one_line};
+use crate::segments::Segments;
+use crate::serve::USER;
+use crate::text_hash::TextMap;
+use crate::{Context, Evaluation, EvaluationError, Flag, FlagState, Reason, Segment};
+
+/// Everything that evaluation in one environment depends on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RulesetSource {
+    /// Grows with every change.
+    pub revision: u64,
+    /// The flags, in any order.
+    #[serde(default)]
+    pub flags: Vec<FlagSource>,
+    /// The segments they refer to, in any order.
+    #[serde(default)]
+    pub segments: Vec<Segment>,
+    /// Where units are read from; `user` from `targetingKey`, and others from the attribute of their name, unless listed.
+    #[serde(default)]
+    pub unit_types: Vec<UnitType>,
+}
+
+/// One flag with its state in the environment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FlagSource {
+    /// The flag.
+    pub flag: Flag,
+    /// What it serves here.
+    pub state: FlagState,
+    /// Grows with every change of the flag.
+    pub revision: u64,
+}
+
+/// What is randomized and analysed: user, account, device, session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnitType {
+    /// What splits and ramps call it.
+    pub name: String,
+    /// The attribute that has its id, as text; `targetingKey` is the unit's own key.
+    pub attribute: String,
+}
+
+/// Where the units of each type are read from.
+#[derive(Debug)]
+pub(crate) struct UnitTypes<'s>(HashMap<&'s str, &'s str>);
+
+impl<'s> UnitTypes<'s> {
+    fn new(listed: &'s [UnitType]) -> Self {
+        let listed = listed.iter().map(|unit| (unit.name.as_str(), unit.attribute.as_str()));
+        Self([(USER, TARGETING_KEY)].into_iter().chain(listed).collect())
+    }
+
+    pub(crate) fn attribute(&self, unit_type: &str) -> AttributeRef {
+        AttributeRef::new(self.0.get(unit_type).copied().unwrap_or(unit_type))
+    }
+}
+
+/// A compiled [`RulesetSource`].
+#[derive(Debug)]
+pub struct Ruleset {
+    revision: u64,
+    /// In the order of their keys.
+    slots: Vec<Slot>,
+    index: TextMap<usize>,
+    segments: Segments,
+    problems: Vec<Problem>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    key: Box<str>,
+    revision: u64,
+    flag: Result<CompiledFlag, String>,
+}
+
+impl Ruleset {
+    /// Compiles a ruleset. It never fails: what is broken is an error in its own slot, listed by [`Ruleset::problems`].
+    pub fn compile(source: RulesetSource) -> Self {
+        let units = UnitTypes::new(&source.unit_types);
+        let (segments, mut problems) = Segments::compile(&source.segments, units.attribute(USER));
+
+        let mut sorted: Vec<&FlagSource> = source.flags.iter().collect();
+        sorted.sort_by(|left, right| left.flag.key.cmp(&right.flag.key));
+        let mut slots: Vec<Slot> = Vec::with_capacity(sorted.len());
+        for group in sorted.chunk_by(|left, right| left.flag.key == right.flag.key) {
+            let flag = match group {
+                [only] => CompiledFlag::compile(only, &segments, &units),
+                _ => Err(vec![Problem {
+                    path: "key".to_owned(),
+                    message: "the key is declared more than once".to_owned(),
+                }]),
+            };
+            let FlagSource { flag: Flag { key, .. }, revision, .. } = group[0];
+            let flag = flag.map_err(|found| {
+                let line = one_line(&found);
+                problems.extend(found.into_iter().map(|problem| Problem {
+                    path: format!("flags.{key}.{}", problem.path),
+                    message: problem.message,
+                }));
+                line
+            });
+            slots.push(Slot { key: key.as_str().into(), revision: *revision, flag });
+        }
+        let index = slots.iter().enumerate().map(|(i, slot)| (slot.key.clone(), i)).collect();
+        Self { revision: source.revision, slots, index, segments, problems }
+    }
+
+    /// The revision of the source.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// How many flags there are, broken ones too.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether there are no flags.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// The keys of all flags, sorted.
+    pub fn keys(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.slots.iter().map(|slot| &*slot.key)
+    }
+
+    /// Everything that is broken, with paths like `flags.checkout.rules[0].when` and `segments.beta.when`.
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+
+    /// What the unit gets from one flag.
+    pub fn evaluate<'r, 'c>(&'r self, flag: &str, context: &'c Context) -> Evaluation<'r, 'c> {
+        match self.index.get(flag) {
+            Some(slot) => self.answer(&self.slots[*slot], context),
+            None => Evaluation {
+                flag: Cow::Owned(flag.to_owned()),
+                ..failed("", self.revision, EvaluationError::FlagNotFound)
+            },
+        }
+    }
+
+    /// What the unit gets from every flag, in the order of their keys.
+    pub fn evaluate_all<'r, 'c>(&'r self, context: &'c Context) -> impl ExactSizeIterator<Item = Evaluation<'r, 'c>> {
+        self.slots.iter().map(|slot| self.answer(slot, context))
+    }
+
+    #[inline]
+    fn answer<'r, 'c>(&'r self, slot: &'r Slot, context: &'c Context) -> Evaluation<'r, 'c> {
+        let flag = match &slot.flag {
+            Ok(flag) => flag,
+            Err(why) => {
+                let error = EvaluationError::BrokenFlag(why.clone());
+                return failed(&slot.key, slot.revision, error);
+            }
+        };
+        let Served { variation, reason, rule, assignment, missing_unit } = flag.evaluate(context, &self.segments);
+        Evaluation {
+            flag: Cow::Borrowed(&slot.key),
+            revision: slot.revision,
+            value: Some(&variation.value),
+            variation: Some(&variation.key),
+            reason,
+            rule,
+            assignment,
+            missing_unit,
+            error: None,
+        }
+    }
+}
+
+fn failed<'r, 'c>(flag: &'r str, revision: u64, error: EvaluationError) -> Evaluation<'r, 'c> {
+    Evaluation {
+        flag: Cow::Borrowed(flag),
+        revision,
+        value: None,
+        variation: None,
+        reason: Reason::Error,
+        rule: None,
+        assignment: None,
+        missing_unit: None,
+        error: Some(error),
+    }
+}

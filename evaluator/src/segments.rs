@@ -1,0 +1,160 @@
+//! All segments of a ruleset, compiled in an order in which each refers only to those before it. Segments that refer
+//! to each other in a circle, to unknown ones or to broken ones are broken themselves, with the reason by name.
+
+use std::collections::HashMap;
+
+use crate::context::AttributeRef;
+use crate::matcher::Matcher;
+use crate::problem::{Problem, Problems, one_line};
+use crate::text_hash::TextSet;
+use crate::validate::check_segment;
+use crate::{Context, Key, Segment};
+
+/// How long a chain of segments that refer to segments may be: evaluation recurses this far at most.
+const CHAIN_MAX: usize = 16;
+
+#[derive(Debug)]
+pub(crate) struct Segments {
+    user: AttributeRef,
+    compiled: Vec<CompiledSegment>,
+    by_key: HashMap<Key, Result<usize, String>>,
+}
+
+#[derive(Debug)]
+struct CompiledSegment {
+    included: TextSet,
+    excluded: TextSet,
+    when: Matcher,
+    chain: usize,
+}
+
+impl Segments {
+    /// Compiles `sources`; `user` is where the ids on the unit lists are read from. Never fails as a whole.
+    pub(crate) fn compile(sources: &[Segment], user: AttributeRef) -> (Self, Vec<Problem>) {
+        let mut segments = Self { user, compiled: Vec::new(), by_key: HashMap::new() };
+        let mut all = Problems::default();
+        let mut waiting = segments.refuse_repeated(sources, &mut all);
+        while !waiting.is_empty() {
+            let before = waiting.len();
+            waiting.retain(|segment| {
+                let ready = segments.first_unresolved(segment).is_none();
+                if ready {
+                    segments.add(segment, &mut all);
+                }
+                !ready
+            });
+            if waiting.len() == before {
+                segments.break_a_circle(&mut waiting, &mut all);
+            }
+        }
+        (segments, all.into_vec())
+    }
+
+    /// The index of a usable segment, or why there is none.
+    pub(crate) fn find(&self, key: &Key) -> Result<usize, String> {
+        match self.by_key.get(key) {
+            Some(Ok(index)) => Ok(*index),
+            Some(Err(why)) => Err(format!("segment `{key}` is broken: {why}")),
+            None => Err(format!("segment `{key}` is not known")),
+        }
+    }
+
+    /// Whether the unit is in the segment.
+    pub(crate) fn has(&self, index: usize, context: &Context) -> bool {
+        let segment = &self.compiled[index];
+        if !(segment.included.is_empty() && segment.excluded.is_empty())
+            && let Some(unit_id) = self.user.unit_id(context)
+        {
+            if segment.excluded.contains(unit_id) {
+                return false;
+            }
+            if segment.included.contains(unit_id) {
+                return true;
+            }
+        }
+        segment.when.is_met(context, self)
+    }
+
+    /// The id of the context's unit of the type `user`.
+    pub(crate) fn user_id<'c>(&self, context: &'c Context) -> Option<&'c str> {
+        self.user.unit_id(context)
+    }
+
+    fn refuse_repeated<'s>(&mut self, sources: &'s [Segment], all: &mut Problems) -> Vec<&'s Segment> {
+        let mut times: HashMap<&Key, usize> = HashMap::new();
+        for segment in sources {
+            *times.entry(&segment.key).or_default() += 1;
+        }
+        let (once, repeated): (Vec<_>, Vec<_>) = sources.iter().partition(|segment| times[&segment.key] == 1);
+        for segment in repeated {
+            if !self.by_key.contains_key(&segment.key) {
+                self.refuse(&segment.key, "key", "the key is declared more than once", all);
+            }
+        }
+        once
+    }
+
+    fn first_unresolved<'s>(&self, segment: &'s Segment) -> Option<&'s Key> {
+        segment.when.segments().into_iter().find(|key| !self.by_key.contains_key(*key))
+    }
+
+    fn refuse(&mut self, key: &Key, field: &str, why: &str, all: &mut Problems) {
+        all.add(format!("segments.{key}.{field}"), why);
+        self.by_key.insert(key.clone(), Err(why.to_owned()));
+    }
+
+    fn add(&mut self, segment: &Segment, all: &mut Problems) {
+        let mut problems = Problems::default();
+        check_segment(segment, &mut problems);
+        let when = Matcher::compile(&segment.when, "when", &|key| self.find(key), &mut problems);
+        let referred = segment.when.segments();
+        let longest = referred.iter().filter_map(|key| self.find(key).ok());
+        let chain = 1 + longest.map(|index| self.compiled[index].chain).max().unwrap_or(0);
+        if chain > CHAIN_MAX {
+            problems.add("when", format!("more than {CHAIN_MAX} segments refer to each other"));
+        }
+
+        let problems = problems.into_vec();
+        if problems.is_empty() {
+            self.by_key.insert(segment.key.clone(), Ok(self.compiled.len()));
+            self.compiled.push(CompiledSegment {
+                included: set(&segment.included),
+                excluded: set(&segment.excluded),
+                when,
+                chain,
+            });
+            return;
+        }
+        self.by_key.insert(segment.key.clone(), Err(one_line(&problems)));
+        for Problem { path, message } in problems {
+            all.add(format!("segments.{}.{path}", segment.key), message);
+        }
+    }
+
+    /// Every waiting segment waits for another: follow the first reference of each until one comes again.
+    fn break_a_circle(&mut self, waiting: &mut Vec<&Segment>, all: &mut Problems) {
+        let by_key: HashMap<&Key, &Segment> = waiting.iter().map(|segment| (&segment.key, *segment)).collect();
+        let mut walked: Vec<&Key> = Vec::new();
+        let mut next = &waiting[0].key;
+        while !walked.contains(&next) {
+            walked.push(next);
+            let Some(unresolved) = by_key.get(next).and_then(|segment| self.first_unresolved(segment)) else {
+                // Nobody declares it: settled as unknown, which frees whoever waits for it.
+                self.by_key.insert(next.clone(), Err("it is not declared".to_owned()));
+                return;
+            };
+            next = unresolved;
+        }
+        let circle: Vec<&Key> = walked.iter().copied().skip_while(|key| *key != next).chain([next]).collect();
+        let names: Vec<&str> = circle.iter().map(|key| key.as_str()).collect();
+        let why = format!("segments refer to each other in a circle: {}", names.join(" -> "));
+        for key in &circle[1..] {
+            self.refuse(key, "when", &why, all);
+        }
+        waiting.retain(|segment| !circle.contains(&&segment.key));
+    }
+}
+
+fn set(units: &[String]) -> TextSet {
+    units.iter().map(|unit| unit.as_str().into()).collect()
+}

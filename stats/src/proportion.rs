@@ -1,0 +1,175 @@
+//! Two proportions by the score test, with the intervals that invert this very test: p < alpha exactly when no
+//! effect is outside.
+//!
+//! z(delta) = (p_T - p_C - delta)/sqrt([q(1-q)/n_T + p(1-p)/n_C] N/(N-1)) with q, p the maximum-likelihood
+//! probabilities under q - p = delta; for a ratio R: (p_T - R p_C) and q = R p. Assumes independent units and
+//! expected counts of about 10 (see `exact` for less). Reference: Miettinen and Nurminen (1985).
+
+use crate::margin::ByArm;
+use crate::root::{Point, root};
+use crate::{Estimate, special};
+
+/// Times a bracket may double before the search for a ratio's upper bound gives up.
+const DOUBLINGS_MAX: u32 = 200;
+
+/// Events among units, in one arm: at least one unit, and no more events than units.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Count {
+    pub(crate) events: u64,
+    pub(crate) units: u64,
+}
+
+impl Count {
+    /// `events` of `units` units had the event; `None` without units or with more events than units.
+    pub fn new(events: u64, units: u64) -> Option<Self> {
+        (units > 0 && events <= units).then_some(Self { events, units })
+    }
+
+    /// Share of units with the event.
+    pub fn share(self) -> f64 {
+        self.events as f64 / self.units as f64
+    }
+
+    fn non_events(self) -> f64 {
+        (self.units - self.events) as f64
+    }
+}
+
+/// A 2x2 table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Table {
+    /// The treatment arm.
+    pub treatment: Count,
+    /// The control arm.
+    pub control: Count,
+}
+
+impl Table {
+    /// The smallest of the four counts expected when both arms share one probability.
+    pub fn expected_min(self) -> f64 {
+        let (n_t, n_c) = (self.treatment.units as f64, self.control.units as f64);
+        let events = self.treatment.events as f64 + self.control.events as f64;
+        let rest = self.treatment.non_events() + self.control.non_events();
+        n_t.min(n_c) * (events.min(rest) / (n_t + n_c))
+    }
+
+    /// Whether one of the four observed counts is zero.
+    pub fn has_zero_cell(self) -> bool {
+        let is_edge = |count: Count| count.events == 0 || count.events == count.units;
+        is_edge(self.treatment) || is_edge(self.control)
+    }
+
+    fn correction(self) -> f64 {
+        let n = self.treatment.units as f64 + self.control.units as f64;
+        n / (n - 1.0)
+    }
+}
+
+/// Two-sided p-value of no difference (score test with the N/(N-1) of Miettinen and Nurminen).
+pub fn score_p_value(table: Table) -> f64 {
+    (2.0 * special::normal_sf(score_of_difference(table, 0.0).abs())).min(1.0)
+}
+
+/// Difference of the proportions, with the interval of level 1 - `alpha`.
+pub fn difference(table: Table, alpha: f64) -> Estimate {
+    let critical = -special::normal_quantile(0.5 * alpha);
+    let value = table.treatment.share() - table.control.share();
+    let at = |delta: f64, shift: f64| Point { x: delta, y: score_of_difference(table, delta) + shift };
+    let bound = |end: f64, shift: f64| {
+        root(at(value, shift), at(end, shift), |delta| score_of_difference(table, delta) + shift)
+    };
+    Estimate { value, lower: bound(-1.0, -critical), upper: bound(1.0, critical), se: None }
+}
+
+/// Relative change p_T/p_C - 1, with the interval of level 1 - `alpha`; `None` without control events or when
+/// no upper bound is found.
+pub fn lift(table: Table, alpha: f64) -> Option<Estimate> {
+    if table.control.events == 0 {
+        return None;
+    }
+    let critical = -special::normal_quantile(0.5 * alpha);
+    let ratio = table.treatment.share() / table.control.share();
+    let lower = if table.treatment.events == 0 {
+        0.0
+    } else {
+        let f = |r: f64| score_of_ratio(table, r) - critical;
+        root(Point { x: ratio, y: -critical }, Point { x: 0.0, y: f64::INFINITY }, f)
+    };
+    let f = |r: f64| score_of_ratio(table, r) + critical;
+    let mut end = if ratio > 0.0 { 2.0 * ratio } else { 1.0 / table.treatment.units as f64 };
+    let mut doublings = 0;
+    while f(end) > 0.0 {
+        doublings += 1;
+        if doublings > DOUBLINGS_MAX {
+            return None;
+        }
+        end *= 2.0;
+    }
+    let upper = root(Point { x: ratio, y: critical }, Point { x: end, y: f(end) }, f);
+    Some(Estimate { value: ratio - 1.0, lower: lower - 1.0, upper: upper - 1.0, se: None })
+}
+
+fn score_of_difference(table: Table, delta: f64) -> f64 {
+    let contrast = table.treatment.share() - table.control.share() - delta;
+    let p = constrained_by_difference(table, delta);
+    let variance = binomial_variance(table, ByArm { treatment: p + delta, control: p }, 1.0);
+    standardize(contrast, variance * table.correction())
+}
+
+fn score_of_ratio(table: Table, ratio: f64) -> f64 {
+    let contrast = table.treatment.share() - ratio * table.control.share();
+    let p = constrained_by_ratio(table, ratio);
+    let variance = binomial_variance(table, ByArm { treatment: ratio * p, control: p }, ratio);
+    standardize(contrast, variance * table.correction())
+}
+
+/// 0 when there is nothing to explain; infinite when the boundary leaves no room for what is seen.
+fn standardize(contrast: f64, variance: f64) -> f64 {
+    if contrast == 0.0 {
+        return 0.0;
+    }
+    contrast / libm::sqrt(variance.max(0.0))
+}
+
+fn binomial_variance(table: Table, p: ByArm, control_weight: f64) -> f64 {
+    let of = |p: f64| {
+        let p = p.clamp(0.0, 1.0);
+        p * (1.0 - p)
+    };
+    of(p.treatment) / table.treatment.units as f64
+        + control_weight * control_weight * of(p.control) / table.control.units as f64
+}
+
+/// Control probability p that maximizes the likelihood under q = p + delta: the one root of the score, which
+/// falls from one end of the allowed range to the other.
+fn constrained_by_difference(table: Table, delta: f64) -> f64 {
+    let (low, high) = ((-delta).max(0.0), (1.0 - delta).min(1.0));
+    if low >= high {
+        return low.clamp(0.0, 1.0);
+    }
+    let part = |count: f64, p: f64| if count == 0.0 { 0.0 } else { count / p.max(0.0) };
+    let slope = |p: f64| {
+        part(table.control.events as f64, p) - part(table.control.non_events(), 1.0 - p)
+            + part(table.treatment.events as f64, p + delta)
+            - part(table.treatment.non_events(), 1.0 - p - delta)
+    };
+    let (at_low, at_high) = (slope(low), slope(high));
+    if at_low <= 0.0 {
+        return low;
+    }
+    if at_high >= 0.0 {
+        return high;
+    }
+    root(Point { x: low, y: at_low }, Point { x: high, y: at_high }, slope)
+}
+
+/// Control probability p that maximizes the likelihood under q = R p (a quadratic).
+fn constrained_by_ratio(table: Table, ratio: f64) -> f64 {
+    let (n_t, n_c) = (table.treatment.units as f64, table.control.units as f64);
+    let (x_t, x_c) = (table.treatment.events as f64, table.control.events as f64);
+    let a = (n_t + n_c) * ratio;
+    let b = n_t * ratio + x_t + n_c + x_c * ratio;
+    let c = x_t + x_c;
+    // The smaller root in the form that does not cancel.
+    2.0 * c / (b + libm::sqrt((b * b - 4.0 * a * c).max(0.0)))
+}
