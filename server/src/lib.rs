@@ -1,1 +1,25 @@
 //! Liftgate: the composition of the rooms into one binary.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`cli`] | the command line |
+//! | [`config`] | settings, each with where its value came from |
+//! | [`serve`], [`bootstrap`] | opens the stores, wires the rooms, serves, stops in order |
+//! | [`app`], [`rulesets`], [`access`], [`body`], [`problem`] | what request handlers share |
+//! | [`http`], [`manage`] | the routes |
+//! | [`demo`] | the whole loop with simulated shoppers |
+//! | [`entropy`] | the operating system's randomness |
+
+pub mod access;
+pub mod app;
+pub mod body;
+pub mod bootstrap;
+pub mod cli;
+pub mod config;
+pub mod demo;
+pub mod entropy;
+pub mod http;
+pub mod manage;
+pub mod problem;
+pub mod rulesets;
+pub mod serve;

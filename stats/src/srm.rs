@@ -10,7 +10,7 @@ use crate::special::chi_square_sf;
 pub const SRM_ALARM_P: f64 = 0.001;
 
 /// The outcome of the test.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Srm {
     /// Pearson's statistic.
     pub statistic: f64,

@@ -1,1 +1,9 @@
-//! The two planes on their engines: SQLite and PostgreSQL, Parquet with DataFusion, and in-memory oracles.
+//! The two planes on their engines.
+//!
+//! | port | engines here |
+//! |---|---|
+//! | [`liftgate_domain::Catalog`] | [`catalog::MemoryCatalog`] (oracle for tests); SQLite and PostgreSQL (feature `sql`) |
+//! | [`liftgate_domain::Warehouse`] | [`warehouse::MemoryWarehouse`] (oracle for tests); Parquet with DataFusion (feature `parquet`) |
+
+pub mod catalog;
+pub mod warehouse;

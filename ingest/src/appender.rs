@@ -1,0 +1,164 @@
+//! Hands sealed batches to the warehouse, in order, until it takes them: a batch is retried for ever and never skipped,
+//! because the batches behind it may not overtake it. Then releases the log behind what has become durable.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use liftgate_domain::{SealedBatch, StoreError, Warehouse};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::Error;
+use crate::counters::{self, Cells};
+use crate::door::Door;
+use crate::release::Releaser;
+use crate::sealed::Sealed;
+use crate::segment::Segments;
+
+/// Attempts that make one try; a shutdown gives up after one try, otherwise tries go on.
+const ATTEMPTS_PER_TRY: u32 = 7;
+const BACKOFF_FIRST: Duration = Duration::from_millis(50);
+const PAUSE_BETWEEN_TRIES: Duration = Duration::from_secs(5);
+
+/// How far the appender is; what an opening node waits for.
+#[derive(Copy, Clone, Debug, Default)]
+pub(crate) struct Progress {
+    /// The last record whose rows the warehouse has taken.
+    pub last: u64,
+    /// The warehouse does not take the next batch at present.
+    pub failing: bool,
+}
+
+/// The appender's state.
+pub(crate) struct Appender {
+    pub warehouse: Arc<dyn Warehouse>,
+    pub node: Arc<str>,
+    pub batches: UnboundedReceiver<Sealed>,
+    pub segments: Arc<Segments>,
+    pub door: Arc<Door>,
+    pub cells: Arc<Cells>,
+    pub progress: watch::Sender<Progress>,
+    pub releaser: Option<Releaser>,
+    pub closing: CancellationToken,
+    pub dedup_window_ms: i64,
+    /// From this many bytes of log on, the warehouse is asked to flush.
+    pub flush_bytes: u64,
+}
+
+impl Appender {
+    /// Works until the writer has ended and everything it sealed is in the warehouse.
+    pub(crate) async fn run(mut self) -> Result<Self, Error> {
+        while let Some(sealed) = self.batches.recv().await {
+            self.append(sealed).await?;
+            self.relieve().await;
+            self.release().await;
+        }
+        Ok(self)
+    }
+
+    async fn append(&mut self, mut sealed: Sealed) -> Result<(), Error> {
+        let rows = match sealed.rows.take() {
+            None if sealed.count > 0 => self.read_back(&sealed).await?,
+            rows => rows.unwrap_or_default(),
+        };
+        let stored = rows.len();
+        let batch = Arc::new(SealedBatch {
+            node: Arc::clone(&self.node),
+            epoch: sealed.mark.epoch,
+            sequence: sealed.mark.sequence,
+            received_through: sealed.received_through,
+            rows,
+        });
+        loop {
+            let Err(error) = self.try_append(&batch).await else {
+                break;
+            };
+            tracing::warn!(%error, epoch = batch.epoch, sequence = batch.sequence, rows = stored,
+                "The warehouse does not take a batch; it stays in the log and is tried again.");
+            if self.closing.is_cancelled() {
+                return Err(Error::Warehouse(Arc::new(error)));
+            }
+            self.pause(PAUSE_BETWEEN_TRIES).await;
+        }
+        counters::add(&self.cells.stored, stored);
+        counters::sub(&self.cells.pending, sealed.count);
+        if sealed.count > 0 {
+            self.releaser.iter_mut().for_each(|releaser| releaser.appended.push_back(sealed.mark));
+        }
+        self.progress.send_replace(Progress { last: sealed.mark.last, failing: false });
+        Ok(())
+    }
+
+    async fn try_append(&self, batch: &Arc<SealedBatch>) -> Result<(), StoreError> {
+        let mut backoff = BACKOFF_FIRST;
+        for attempt in 1_u32.. {
+            let Err(error) = self.warehouse.append(Arc::clone(batch)).await else {
+                break;
+            };
+            self.progress.send_modify(|progress| progress.failing = true);
+            // Only what is away can come back soon.
+            if attempt == ATTEMPTS_PER_TRY || !matches!(error, StoreError::Unavailable(_)) {
+                return Err(error);
+            }
+            tokio::time::sleep(backoff).await;
+            backoff *= 2;
+        }
+        Ok(())
+    }
+
+    /// The rows of a batch that was not kept in memory.
+    async fn read_back(&self, sealed: &Sealed) -> Result<Vec<liftgate_domain::EventRow>, Error> {
+        loop {
+            let (segments, first, last) = (Arc::clone(&self.segments), sealed.first, sealed.mark.last);
+            let read = tokio::task::spawn_blocking(move || segments.read_rows(first, last)).await;
+            let error = match read {
+                Ok(Ok(rows)) => return Ok(rows),
+                Ok(Err(error)) => error,
+                Err(_) => return Err(Error::Closed),
+            };
+            tracing::error!(%error, sequence = sealed.mark.sequence, "A sealed batch could not be read back from the log.");
+            if self.closing.is_cancelled() {
+                return Err(error);
+            }
+            self.pause(PAUSE_BETWEEN_TRIES).await;
+        }
+    }
+
+    /// A warehouse that keeps much in memory would hold the log back: have it written.
+    async fn relieve(&self) {
+        if self.cells.read().log_bytes < self.flush_bytes {
+            return;
+        }
+        if let Err(error) = self.warehouse.flush().await {
+            tracing::warn!(%error, "The warehouse could not flush; the event log keeps what it has.");
+        }
+    }
+
+    /// Releases what the warehouse has made durable. A failure is tried again after the next batch or heartbeat.
+    pub(crate) async fn release(&mut self) {
+        let first_day = self.door.expire(self.dedup_window_ms);
+        let Some(mut releaser) = self.releaser.take_if(|releaser| releaser.is_due(&*self.warehouse, &self.node)) else {
+            return;
+        };
+        let released = tokio::task::spawn_blocking(move || {
+            let outcome = releaser.run(first_day);
+            (releaser, outcome)
+        });
+        let Ok((releaser, outcome)) = released.await else {
+            tracing::error!("Releasing the event log panicked; nothing more is released until the next start.");
+            return;
+        };
+        self.releaser = Some(releaser);
+        if let Err(error) = outcome {
+            tracing::warn!(%error, "A segment of the event log could not be released.");
+        }
+    }
+
+    async fn pause(&self, duration: Duration) {
+        tokio::select! {
+            () = tokio::time::sleep(duration) => {}
+            () = self.closing.cancelled() => {}
+        }
+    }
+}

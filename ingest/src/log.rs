@@ -1,0 +1,145 @@
+//! The open end of the write-ahead log. One thread writes: frames are gathered in a buffer, then written and synced
+//! together. After a failure the segment is cut back to what was synced before anything else is written, so that a
+//! request that was answered with an error leaves nothing behind that could later count.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use liftgate_domain::Timestamp;
+
+use crate::Error;
+use crate::folder;
+use crate::frame;
+use crate::medium::{Medium, Opener};
+use crate::record::{self, Mark, Seal};
+use crate::segment::{Segment, Segments};
+
+/// Where a log begins.
+pub(crate) struct LogStart {
+    pub wal: PathBuf,
+    pub opener: Opener,
+    pub mark: Mark,
+    pub next_record: u64,
+    pub next_number: u64,
+    pub stamp: Timestamp,
+    pub segment_bytes: u64,
+    pub segments: Arc<Segments>,
+}
+
+/// The log, open for writing.
+pub(crate) struct Log {
+    start: LogStart,
+    medium: Box<dyn Medium>,
+    synced_bytes: u64,
+    broken: bool,
+}
+
+/// Frames that are written and synced together.
+#[derive(Default)]
+pub(crate) struct Frames {
+    bytes: Vec<u8>,
+    count: u64,
+    last_rows: u64,
+    mark: Option<Mark>,
+}
+
+impl Log {
+    /// Begins a new segment at the end of the log.
+    pub(crate) fn open(mut start: LogStart) -> Result<Self, Error> {
+        let (medium, segment) = create(&mut start)?;
+        let synced_bytes = segment.bytes;
+        start.segments.push(segment);
+        Ok(Self { start, medium, synced_bytes, broken: false })
+    }
+
+    /// The last seal.
+    pub(crate) fn mark(&self) -> Mark {
+        self.start.mark
+    }
+
+    /// Adds admitted rows to the frames; answers their record number.
+    pub(crate) fn add_rows(&self, frames: &mut Frames, stamp: Timestamp, count: u32, rows: &[u8]) -> u64 {
+        let mark = frames.mark.unwrap_or(self.start.mark);
+        let number = self.add(frames, |out| record::put_rows(out, mark, stamp, count, rows));
+        frames.last_rows = number;
+        number
+    }
+
+    /// Adds the seal of the row records `first..=last` to the frames; answers its mark.
+    pub(crate) fn add_seal(&self, frames: &mut Frames, first: u64, last: u64, received_through: Timestamp) -> Mark {
+        let before = frames.mark.unwrap_or(self.start.mark);
+        let mark = Mark { sequence: before.sequence + 1, last, ..before };
+        self.add(frames, |out| record::put_seal(out, &Seal { mark, first, received_through }));
+        frames.mark = Some(mark);
+        mark
+    }
+
+    /// Writes and syncs the frames: all of them, or none.
+    pub(crate) fn write(&mut self, frames: &Frames) -> io::Result<()> {
+        self.repair()?;
+        let written = self.medium.append(&frames.bytes).and_then(|()| self.medium.sync());
+        if let Err(error) = written {
+            self.broken = true;
+            // At once if it can be, so that a crash now finds nothing of what is about to be refused.
+            let _ = self.repair();
+            return Err(error);
+        }
+        self.synced_bytes += frames.bytes.len() as u64;
+        self.start.next_record += frames.count;
+        self.start.mark = frames.mark.unwrap_or(self.start.mark);
+        self.start.segments.grow(self.synced_bytes, frames.last_rows);
+        Ok(())
+    }
+
+    /// Begins a new segment if the open one is full. When that fails the open one just goes on.
+    pub(crate) fn rotate_if_full(&mut self, stamp: Timestamp) -> Result<(), Error> {
+        if self.synced_bytes < self.start.segment_bytes {
+            return Ok(());
+        }
+        self.rotate(stamp)
+    }
+
+    /// Begins a new segment, so that the open one can be released.
+    pub(crate) fn rotate(&mut self, stamp: Timestamp) -> Result<(), Error> {
+        self.repair().map_err(|error| Error::Disk(Arc::new(error)))?;
+        self.start.stamp = stamp;
+        let (medium, segment) = create(&mut self.start)?;
+        self.medium = medium;
+        self.synced_bytes = segment.bytes;
+        self.start.segments.push(segment);
+        Ok(())
+    }
+
+    fn add(&self, frames: &mut Frames, put: impl FnOnce(&mut Vec<u8>)) -> u64 {
+        let number = self.start.next_record + frames.count;
+        let at = frame::open(&mut frames.bytes);
+        put(&mut frames.bytes);
+        frame::close(&mut frames.bytes, at, number);
+        frames.count += 1;
+        number
+    }
+
+    fn repair(&mut self) -> io::Result<()> {
+        if self.broken {
+            self.medium.truncate(self.synced_bytes)?;
+            self.broken = false;
+        }
+        Ok(())
+    }
+}
+
+/// Makes the next segment, with its head already durable.
+fn create(start: &mut LogStart) -> Result<(Box<dyn Medium>, Segment), Error> {
+    let path = Segment::path_of(&start.wal, start.mark.epoch, start.next_number);
+    let mut head = Vec::new();
+    let at = frame::open(&mut head);
+    record::put_head(&mut head, start.mark, start.stamp);
+    frame::close(&mut head, at, start.next_record);
+    folder::write_whole(&path, &head)?;
+    let medium = (start.opener)(&path).map_err(|error| Error::disk(&path, &error))?;
+    let segment = Segment { path, first: start.next_record, last_rows: 0, bytes: head.len() as u64 };
+    start.next_number += 1;
+    start.next_record += 1;
+    Ok((medium, segment))
+}

@@ -1,0 +1,186 @@
+//! Reads the log at start: every valid frame counts, damage is moved aside and named. What comes out is what a crash
+//! interrupted: sealed batches that the warehouse may not have, rows that no seal covers yet, and the known ids.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use liftgate_domain::{EventRow, Timestamp};
+use serde::Serialize;
+
+use crate::Error;
+use crate::folder::{self, Folder};
+use crate::frame::{self, Scan};
+use crate::key_index::{self, KeyIndex};
+use crate::record::{self, Mark, Record};
+use crate::sealed::{Sealed, Unsealed};
+use crate::segment::Segment;
+
+/// A stretch of a file that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Damage {
+    /// The file it was found in.
+    pub file: PathBuf,
+    /// Where in that file it began, in bytes.
+    pub offset: u64,
+    /// How long it is, in bytes.
+    pub bytes: u64,
+    /// Where the bytes were moved to.
+    pub moved_to: PathBuf,
+}
+
+/// What the log held.
+#[derive(Debug, Default)]
+pub(crate) struct Replay {
+    pub segments: Vec<Segment>,
+    /// The last seal.
+    pub mark: Mark,
+    /// The highest epoch in a segment's name.
+    pub highest_epoch: u64,
+    /// Rows up to this record are in the warehouse although no seal that could be read says so.
+    pub stored_through: u64,
+    /// The highest record number.
+    pub last_record: u64,
+    /// The highest number in a segment's name.
+    pub last_number: u64,
+    /// The last stamp given out.
+    pub stamp: Timestamp,
+    /// Sealed batches in order.
+    pub batches: Vec<Sealed>,
+    /// Rows that no seal covers.
+    pub unsealed: Unsealed,
+    pub damage: Vec<Damage>,
+    rows_since_seal: VecDeque<RowsRecord>,
+}
+
+#[derive(Debug)]
+struct RowsRecord {
+    number: u64,
+    stamp: Timestamp,
+    rows: Vec<EventRow>,
+}
+
+/// Reads the log. `index` learns the ids in it.
+pub(crate) fn read(folder: &Folder, index: &mut KeyIndex) -> Result<Replay, Error> {
+    let mut replay = Replay::default();
+    let mut paths = folder::list(&folder.wal(), "log")?;
+    paths.retain(|path| Segment::number_of(path).is_some());
+    paths.sort_by_key(|path| Segment::number_of(path));
+    for path in paths {
+        replay.read_segment(folder, path, index)?;
+    }
+    let records = std::mem::take(&mut replay.rows_since_seal);
+    for record in records {
+        replay.unsealed.add(record.number, record.stamp, record.rows);
+    }
+    Ok(replay)
+}
+
+impl Replay {
+    fn read_segment(&mut self, folder: &Folder, path: PathBuf, index: &mut KeyIndex) -> Result<(), Error> {
+        let bytes = fs::read(&path).map_err(|error| Error::disk(&path, &error))?;
+        let scan = frame::scan(&bytes, self.last_record);
+        let number = Segment::number_of(&path).unwrap_or_default();
+        self.last_number = self.last_number.max(number);
+        self.highest_epoch = self.highest_epoch.max(Segment::epoch_of(&path).unwrap_or_default());
+        let mut segment = Segment { bytes: bytes.len() as u64, ..Segment::default() };
+        segment.first = scan.frames.first().map_or(self.last_record + 1, |frame| frame.record);
+        for frame in &scan.frames {
+            self.last_record = frame.record;
+            match record::read(frame.payload) {
+                Some(Record::Head { mark, stamp }) => {
+                    self.stamp = self.stamp.max(stamp);
+                    self.catch_up(mark);
+                }
+                Some(Record::Rows { mark, stamp, count, rows }) => {
+                    self.stamp = self.stamp.max(stamp);
+                    self.catch_up(mark);
+                    let Some(rows) = record::rows(rows, count, stamp) else {
+                        tracing::error!(
+                            record = frame.record,
+                            "A record of the log has rows this version cannot read."
+                        );
+                        continue;
+                    };
+                    let keys: Vec<_> =
+                        rows.iter().map(|row| key_index::key_of(row.environment, &row.event_id)).collect();
+                    index.commit(&keys, key_index::day_of(stamp));
+                    segment.last_rows = frame.record;
+                    self.rows_since_seal.push_back(RowsRecord { number: frame.record, stamp, rows });
+                }
+                Some(Record::Seal(seal)) => self.seal(seal.mark, seal.first, Some(seal.received_through)),
+                None => tracing::warn!(
+                    record = frame.record,
+                    "A record of the log is of a kind this version does not know."
+                ),
+            }
+        }
+        segment.path = path;
+        if !scan.damage.is_empty() {
+            segment.bytes = self.move_damage_aside(folder, &segment.path, &bytes, &scan)?;
+        }
+        if segment.path.exists() {
+            self.segments.push(segment);
+        }
+        Ok(())
+    }
+
+    /// A record tells of a later seal than the last one read: that seal was lost to damage.
+    fn catch_up(&mut self, mark: Mark) {
+        if (mark.epoch, mark.sequence) <= (self.mark.epoch, self.mark.sequence) {
+            return;
+        }
+        if mark.sequence == 0 {
+            // A new epoch: what came before stays unsealed until it is sealed in this one, except for rows that the
+            // start which began it knew to be in the warehouse.
+            while let Some(record) = self.rows_since_seal.pop_front_if(|record| record.number <= mark.last) {
+                self.stored_through = record.number;
+            }
+            self.mark = mark;
+            return;
+        }
+        let first = self.rows_since_seal.front().map_or(mark.last, |record| record.number);
+        self.seal(mark, first, None);
+    }
+
+    fn seal(&mut self, mark: Mark, first: u64, received_through: Option<Timestamp>) {
+        let (mut rows, mut stamp) = (0, None);
+        while let Some(record) = self.rows_since_seal.pop_front_if(|record| record.number <= mark.last) {
+            rows += record.rows.len();
+            stamp = Some(record.stamp);
+        }
+        self.mark = mark;
+        if let Some(received_through) = received_through.or(stamp) {
+            self.batches.push(Sealed { mark, first, received_through, count: rows, rows: None });
+        }
+    }
+
+    /// Copies what is damaged to a file of its own, then writes the segment anew without it. Answers its new length.
+    fn move_damage_aside(&mut self, folder: &Folder, path: &Path, bytes: &[u8], scan: &Scan<'_>) -> Result<u64, Error> {
+        for span in &scan.damage {
+            let damage = move_aside(folder, path, span.clone(), &bytes[span.clone()])?;
+            self.damage.push(damage);
+        }
+        let sound: Vec<u8> = scan.frames.iter().flat_map(|frame| &bytes[frame.span.clone()]).copied().collect();
+        if sound.is_empty() {
+            fs::remove_file(path).map_err(|error| Error::disk(path, &error))?;
+            folder::sync_dir(&folder.wal())?;
+        } else {
+            folder::write_whole(path, &sound)?;
+        }
+        Ok(sound.len() as u64)
+    }
+}
+
+/// Copies damaged bytes of `file` into the folder for damage.
+pub(crate) fn move_aside(folder: &Folder, file: &Path, span: Range<usize>, bytes: &[u8]) -> Result<Damage, Error> {
+    let dir = folder.damaged();
+    fs::create_dir_all(&dir).map_err(|error| Error::disk(&dir, &error))?;
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    let free = |attempt: &u32| !dir.join(format!("{name}-{}-{attempt}.bin", span.start)).exists();
+    let attempt = (0..u32::MAX).find(free).unwrap_or_default();
+    let moved_to = dir.join(format!("{name}-{}-{attempt}.bin", span.start));
+    folder::write_whole(&moved_to, bytes)?;
+    Ok(Damage { file: file.to_owned(), offset: span.start as u64, bytes: bytes.len() as u64, moved_to })
+}

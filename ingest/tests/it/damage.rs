@@ -1,0 +1,132 @@
+//! A log that was cut or changed on disk: the node starts, keeps every valid frame, and says what it lost.
+
+use std::path::Path;
+
+use crate::node::Node;
+
+/// A node with one request a frame and no seal, crashed; answers its segment's bytes and where its frames begin.
+async fn crashed(ids: &[&str]) -> (Node, Vec<u8>, Vec<usize>) {
+    let node = Node::with(|config| config.seal_after_ms = 3_600_000).await;
+    for id in ids {
+        node.send(&[id]).await;
+    }
+    node.ingest.abandon().await;
+    let bytes = std::fs::read(only_segment(&node)).unwrap();
+    let mut starts = vec![0];
+    while let Some(head) = bytes.get(*starts.last().unwrap()..).filter(|rest| !rest.is_empty()) {
+        let length = u32::from_le_bytes(head[..4].try_into().unwrap()) as usize;
+        starts.push(starts.last().unwrap() + 16 + length);
+    }
+    assert_eq!(starts.len(), ids.len() + 2, "a head, a frame for each request, and the end");
+    (node, bytes, starts)
+}
+
+fn only_segment(node: &Node) -> std::path::PathBuf {
+    let segments = node.segments();
+    assert_eq!(segments.len(), 1);
+    segments[0].clone()
+}
+
+/// Opens a copy of the node's folder whose log has these bytes, in a node of its own.
+async fn reopened(node: &Node, bytes: &[u8]) -> Node {
+    let segment = only_segment(node);
+    let copy = Node::new().await;
+    copy.crash_and(|copy| {
+        for old in copy.segments() {
+            std::fs::remove_file(old).unwrap();
+        }
+        std::fs::write(copy.config.dir.join("wal").join(segment.file_name().unwrap()), bytes).unwrap();
+    })
+    .await
+}
+
+fn content(path: &Path) -> Vec<u8> {
+    std::fs::read(path).unwrap()
+}
+
+#[tokio::test]
+async fn a_log_cut_at_any_byte_of_its_last_frame_keeps_the_others() {
+    let (node, bytes, starts) = crashed(&["a", "b", "c"]).await;
+    let last = starts[3];
+    for length in last..bytes.len() {
+        let node = reopened(&node, &bytes[..length]).await;
+        assert_eq!(node.warehouse.ids(), ["a", "b"], "cut at {length}");
+        assert_eq!(node.report.damage.len(), usize::from(length > last));
+        if let Some(damage) = node.report.damage.first() {
+            assert_eq!((damage.offset, damage.bytes), (last as u64, (length - last) as u64));
+            assert_eq!(content(&damage.moved_to), bytes[last..length]);
+            assert_eq!(node.ingest.counters().damaged_frames, 1);
+        }
+        assert_eq!(node.send(&["a", "c"]).await, (1, 1), "what was lost can be sent again");
+    }
+}
+
+#[tokio::test]
+async fn a_flipped_bit_in_the_middle_costs_one_frame() {
+    let (node, bytes, starts) = crashed(&["a", "b", "c", "d"]).await;
+    let (from, to) = (starts[2], starts[3]);
+    // Every byte, and a bit of it that differs from byte to byte.
+    for at in from..to {
+        let mut flipped = bytes.clone();
+        flipped[at] ^= 1 << (at % 8);
+        let node = reopened(&node, &flipped).await;
+        assert_eq!(node.warehouse.ids(), ["a", "c", "d"], "flipped at {at}");
+        assert_eq!(node.report.damage.len(), 1);
+        assert_eq!(content(&node.report.damage[0].moved_to), flipped[from..to]);
+        let node = node.crash().await;
+        assert_eq!(node.report.damage, [], "damage is moved aside once");
+        assert_eq!(node.warehouse.ids(), ["a", "c", "d"]);
+    }
+}
+
+#[tokio::test]
+async fn a_lost_seal_is_known_from_the_frame_after_it() {
+    let node = Node::new().await;
+    node.send(&["a"]).await;
+    node.settled().await;
+    let sealed_bytes = std::fs::read(only_segment(&node)).unwrap().len();
+    node.send(&["b"]).await;
+    node.settled().await;
+    let before = node.warehouse.rows();
+    let epoch = node.report.epoch;
+    let node = node
+        .crash_and(|node| {
+            let segment = only_segment(node);
+            let mut bytes = content(&segment);
+            bytes[sealed_bytes - 1] ^= 1;
+            std::fs::write(segment, bytes).unwrap();
+        })
+        .await;
+    assert_eq!((node.report.damage.len(), node.report.epoch), (1, epoch + 1));
+    assert_eq!((node.report.batches_recovered, node.report.rows_recovered), (2, 2));
+    assert_eq!(node.warehouse.rows(), before, "the batch had the same rows under the same name");
+}
+
+#[tokio::test]
+async fn a_log_of_nothing_but_damage_begins_anew() {
+    let (node, bytes, _) = crashed(&["a", "b"]).await;
+    for broken in [vec![0; 5000], bytes.iter().map(|byte| !byte).collect(), Vec::new()] {
+        let node = reopened(&node, &broken).await;
+        assert_eq!(node.report.damage.len(), usize::from(!broken.is_empty()));
+        assert_eq!(node.send(&["a"]).await, (1, 0));
+        node.settled().await;
+        assert_eq!(node.warehouse.ids(), ["a"]);
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_key_file_is_moved_aside() {
+    let node = Node::new().await;
+    node.send(&["a"]).await;
+    let node = node.restart().await;
+    let node = node
+        .crash_and(|node| {
+            let file = node.files("keys").pop().unwrap();
+            let mut bytes = content(&file);
+            bytes[9] ^= 4;
+            std::fs::write(file, bytes).unwrap();
+        })
+        .await;
+    assert_eq!((node.report.damage.len(), node.report.keys), (1, 0));
+    assert!(node.files("keys").is_empty());
+}

@@ -1,0 +1,176 @@
+//! Who is calling: an environment by its key, or a named token with a role. Every handler takes one as an argument.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, RwLock},
+};
+
+use axum::{
+    extract::{FromRequestParts, OptionalFromRequestParts},
+    http::{HeaderMap, StatusCode, header, request::Parts},
+};
+use liftgate_domain::{Actor, Credential, CredentialKind, Role, Scope, Timestamp, credential::lookup_of_secret};
+
+use crate::{app::App, problem::ApiError, rulesets::Snapshot};
+
+/// How long another node may go on accepting a key that was revoked here, in milliseconds.
+const CACHE_MS: i64 = 2_000;
+/// The most keys remembered; beyond it the memory starts anew, so that guesses cannot fill it.
+const CACHED_MAX: usize = 10_000;
+/// The longest key that is looked at.
+const KEY_BYTES_MAX: usize = 512;
+
+/// Credentials that were looked up lately, by lookup.
+#[derive(Default)]
+pub struct CredentialCache(RwLock<HashMap<String, (Credential, Timestamp)>>);
+
+impl CredentialCache {
+    /// Forgets everything: after keys changed.
+    pub fn clear(&self) {
+        self.0.write().expect("no holder of this lock panics").clear();
+    }
+
+    fn get(&self, lookup: &str, now: Timestamp) -> Option<Credential> {
+        let cached = self.0.read().expect("no holder of this lock panics");
+        cached.get(lookup).filter(|(_, until)| *until > now).map(|(credential, _)| credential.clone())
+    }
+
+    fn put(&self, lookup: String, credential: Credential, now: Timestamp) {
+        let mut cached = self.0.write().expect("no holder of this lock panics");
+        if cached.len() >= CACHED_MAX {
+            cached.clear();
+        }
+        cached.insert(lookup, (credential, now.plus_millis(CACHE_MS)));
+    }
+}
+
+/// Secrets are looked up by their SHA-256, so the comparison tells nothing of the secret itself.
+async fn find(app: &App, secret: &str) -> Result<Option<Credential>, ApiError> {
+    if secret.is_empty() || secret.len() > KEY_BYTES_MAX {
+        return Ok(None);
+    }
+    let now = app.clock.now();
+    for lookup in [lookup_of_secret(secret), secret.to_owned()] {
+        if let Some(credential) = app.credentials.get(&lookup, now) {
+            return Ok(Some(credential));
+        }
+        if let Some(credential) = app.catalog.credential(&lookup).await? {
+            // A public lookup opens client keys only: knowing a stored hash must open nothing.
+            let public = lookup == secret;
+            if credential.revoked_at.is_none() && public == (credential.kind == CredentialKind::Client) {
+                app.credentials.put(lookup, credential.clone(), now);
+                return Ok(Some(credential));
+            }
+        }
+    }
+    Ok(None)
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// A caller with the key of an environment.
+pub struct EnvironmentCaller {
+    /// The environment as it is now.
+    pub snapshot: Arc<Snapshot>,
+}
+
+impl FromRequestParts<App> for EnvironmentCaller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let headers = &parts.headers;
+        let given = ["x-api-key", "x-environment-key"]
+            .iter()
+            .find_map(|name| headers.get(*name)?.to_str().ok())
+            .or_else(|| bearer(headers))
+            .ok_or_else(|| {
+                ApiError::new(StatusCode::UNAUTHORIZED, "key_missing", "this call needs the key of an environment")
+                    .next("send it as `X-API-Key: KEY` or `Authorization: Bearer KEY`")
+            })?;
+        let credential = find(app, given)
+            .await?
+            .filter(|credential| credential.kind != CredentialKind::Token)
+            .ok_or_else(|| {
+                ApiError::new(StatusCode::UNAUTHORIZED, "key_unknown", "this environment key is not known or revoked")
+                    .next("list the keys with `GET /manage/v1/projects/{project}/environments/{environment}/keys`")
+            })?;
+        let snapshot = app.rulesets.get(&credential.scope).ok_or_else(|| {
+            ApiError::new(StatusCode::UNAUTHORIZED, "environment_gone", "the environment of this key does not exist")
+        })?;
+        Ok(Self { snapshot })
+    }
+}
+
+/// A caller with a named token.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    name: String,
+    role: Role,
+    scope: Scope,
+}
+
+impl Caller {
+    /// Who changes are recorded under.
+    pub fn actor(&self) -> Actor {
+        Actor::Token(self.name.clone())
+    }
+
+    /// The scope that the token opens.
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// Refuses unless the token has `role` or more and opens `scope`.
+    pub fn may(&self, role: Role, scope: &Scope) -> Result<(), ApiError> {
+        if !self.scope.contains(scope) {
+            // The same answer as for what does not exist, so that tenants cannot be probed.
+            return Err(ApiError::not_found(format!("`{scope}`")));
+        }
+        if self.role < role {
+            return Err(ApiError::new(
+                StatusCode::FORBIDDEN,
+                "role_missing",
+                format!("token `{}` has the role {}; this needs {}", self.name, self.role.as_str(), role.as_str()),
+            )
+            .next("use a token with that role, or ask an admin for one"));
+        }
+        Ok(())
+    }
+}
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let given = bearer(&parts.headers).ok_or_else(|| {
+            ApiError::new(StatusCode::UNAUTHORIZED, "token_missing", "this call needs a named token")
+                .next("send it as `Authorization: Bearer TOKEN`; the first one is in `admin-token` in the data folder")
+        })?;
+        match find(app, given).await? {
+            Some(Credential { kind: CredentialKind::Token, name, role: Some(role), scope, .. }) => {
+                Ok(Self { name, role, scope })
+            }
+            Some(_) => Err(ApiError::new(
+                StatusCode::UNAUTHORIZED,
+                "token_needed",
+                "the key of an environment does not open the management API",
+            )
+            .next("send a named token as `Authorization: Bearer TOKEN`")),
+            None => Err(ApiError::new(StatusCode::UNAUTHORIZED, "token_unknown", "this token is not known or revoked")),
+        }
+    }
+}
+
+impl OptionalFromRequestParts<App> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Option<Self>, ApiError> {
+        if bearer(&parts.headers).is_none() {
+            return Ok(None);
+        }
+        <Self as FromRequestParts<App>>::from_request_parts(parts, app).await.map(Some)
+    }
+}

@@ -1,0 +1,55 @@
+//! `liftgate doctor`: the configuration in effect with where each value came from, and whether the stores answer.
+
+use std::{process::ExitCode, sync::Arc};
+
+use clap::Args;
+use liftgate_domain::Clock;
+use serde_json::json;
+
+use super::{
+    ConfigArgs, Error,
+    output::{self, Output},
+};
+use crate::{config::Config, serve};
+
+/// What to check.
+#[derive(Debug, Args)]
+pub struct DoctorArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// The form of the output.
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+}
+
+pub async fn run(args: DoctorArgs, clock: Arc<dyn Clock>) -> Result<ExitCode, Error> {
+    let effective = args.config.effective()?;
+    let rows: Vec<Vec<String>> = effective
+        .values()
+        .map(|value| {
+            vec![value.setting.name.to_owned(), value.display().to_owned(), value.source.to_string(), value.setting.help.to_owned()]
+        })
+        .collect();
+    let checks = match Config::from_effective(&effective) {
+        Ok(config) => serve::check(&config, clock).await,
+        Err(error) => vec![("configuration", Err(error.to_string()))],
+    };
+    let whole = json!({
+        "settings": rows.iter().map(|row| json!({"name": row[0], "value": row[1], "source": row[2]})).collect::<Vec<_>>(),
+        "checks": checks.iter().map(|(name, result)| json!({
+            "name": name, "ok": result.is_ok(), "detail": result.as_ref().unwrap_or_else(|error| error),
+        })).collect::<Vec<_>>(),
+    });
+    output::print(args.output, &whole, &["SETTING", "VALUE", "FROM", "WHAT IT IS FOR"], &rows);
+    if args.output == Output::Table {
+        println!();
+        for (name, result) in &checks {
+            match result {
+                Ok(detail) => println!("ok      {name}: {detail}"),
+                Err(error) => println!("FAILED  {name}: {error}"),
+            }
+        }
+    }
+    let healthy = checks.iter().all(|(_, result)| result.is_ok());
+    Ok(if healthy { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}

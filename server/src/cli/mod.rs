@@ -1,0 +1,138 @@
+//! The command line. Exit codes: 0 done, 1 refused or failed (the reason is on stderr), 2 called wrongly.
+
+mod apply;
+mod client;
+mod doctor;
+mod output;
+mod results;
+mod rollout;
+mod serve;
+
+use std::{path::PathBuf, process::ExitCode, sync::Arc};
+
+use clap::{Args, Parser, Subcommand};
+use liftgate_domain::SystemClock;
+use thiserror::Error;
+
+use crate::{
+    config::{self, Config, Effective},
+    demo,
+    entropy::OsEntropy,
+};
+
+/// Feature rollouts that watch their own guardrails.
+#[derive(Debug, Parser)]
+#[command(name = "liftgate", version, about, propagate_version = true, arg_required_else_help = true)]
+#[command(after_help = "Examples:\n  liftgate demo\n  liftgate serve --data-dir ./liftgate-data\n  liftgate apply -f flags.yaml\n  liftgate rollout why new-checkout -p shop -e production")]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the whole loop with simulated shoppers: a harmful change is rolled back, good ones reach 100 %.
+    #[command(after_help = "Examples:\n  liftgate demo\n  liftgate demo --fresh --exit --seed 2")]
+    Demo(demo::DemoArgs),
+    /// Run the server.
+    #[command(after_help = "Examples:\n  liftgate serve\n  liftgate serve --listen 0.0.0.0:8080 --data-dir /var/lib/liftgate\n  liftgate serve --set catalog=postgres://liftgate:secret@db/liftgate\n\nSettings come from liftgate.toml, then LIFTGATE_* variables, then flags; `liftgate doctor` shows what is in effect.")]
+    Serve(ConfigArgs),
+    /// Declare projects, environments, flags, metrics, policies, experiments, endpoints, rollouts from YAML or JSON files.
+    #[command(after_help = "Examples:\n  liftgate apply -f shop.yaml -f flags/\n  cat flag.yaml | liftgate apply -f -\n\n`${NAME}` in a file is replaced by that environment variable. Applying the same again changes nothing.")]
+    Apply(apply::ApplyArgs),
+    /// Show an experiment's readout: lifts, intervals, verdicts.
+    #[command(after_help = "Examples:\n  liftgate results banner-test -p shop -e production\n  liftgate results banner-test -p shop -e production --output json")]
+    Results(results::ResultsArgs),
+    /// Watch and steer rollouts.
+    #[command(after_help = "Examples:\n  liftgate rollout list -p shop -e production\n  liftgate rollout why new-search -p shop -e production\n  liftgate rollout rollback new-search -p shop -e production --reason 'support tickets'")]
+    Rollout(rollout::RolloutArgs),
+    /// Show the configuration in effect, where each value came from, and whether the stores can be reached.
+    #[command(after_help = "Examples:\n  liftgate doctor\n  LIFTGATE_LISTEN=0.0.0.0:9000 liftgate doctor --output json")]
+    Doctor(doctor::DoctorArgs),
+}
+
+/// How the server is configured.
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// Configuration file; `liftgate.toml` in this folder is read when it exists.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address and port to listen on.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Folder of the embedded stores and of the event log.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// Any setting by its name, such as `--set query_threads=4`; may be repeated.
+    #[arg(long = "set", value_name = "NAME=VALUE", value_parser = name_and_value)]
+    set: Vec<(String, String)>,
+}
+
+fn name_and_value(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
+    Ok((name.trim().to_owned(), value.to_owned()))
+}
+
+impl ConfigArgs {
+    /// What is in effect.
+    fn effective(&self) -> Result<Effective, config::Error> {
+        let mut flags = self.set.clone();
+        for (name, value) in [("listen", &self.listen), ("data_dir", &self.data_dir)] {
+            flags.extend(value.clone().map(|value| (name.to_owned(), value)));
+        }
+        Effective::gather(self.config.as_deref(), |name| std::env::var(name).ok(), &flags)
+    }
+
+    fn config(&self) -> Result<Config, config::Error> {
+        Config::from_effective(&self.effective()?)
+    }
+}
+
+/// Why a command failed.
+#[derive(Debug, Error)]
+pub enum Error {
+    /// The configuration is wrong.
+    #[error(transparent)]
+    Config(#[from] config::Error),
+    /// The server cannot start or stopped for a reason.
+    #[error(transparent)]
+    Serve(#[from] crate::serve::Error),
+    /// The demo failed.
+    #[error(transparent)]
+    Demo(#[from] demo::Error),
+    /// The server refused or cannot be reached.
+    #[error(transparent)]
+    Client(#[from] client::Error),
+    /// A file cannot be read.
+    #[error("`{path}` cannot be read: {source}")]
+    File {
+        /// The file.
+        path: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Something about the call itself.
+    #[error("{0}")]
+    Usage(String),
+}
+
+/// Runs the command that was asked for.
+pub async fn run(cli: Cli) -> ExitCode {
+    let clock = Arc::new(SystemClock);
+    let entropy = Arc::new(OsEntropy);
+    let outcome = match cli.command {
+        Command::Demo(args) => demo::run(args, clock, entropy).await.map_err(Error::from),
+        Command::Serve(args) => serve::run(&args, clock, entropy).await.map(|()| ExitCode::SUCCESS),
+        Command::Apply(args) => apply::run(args).await.map(|()| ExitCode::SUCCESS),
+        Command::Results(args) => results::run(args).await.map(|()| ExitCode::SUCCESS),
+        Command::Rollout(args) => rollout::run(args).await.map(|()| ExitCode::SUCCESS),
+        Command::Doctor(args) => doctor::run(args, clock).await,
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("liftgate: {error}");
+        ExitCode::from(match error {
+            Error::Usage(_) | Error::Config(_) => 2,
+            _ => 1,
+        })
+    })
+}

@@ -1,0 +1,88 @@
+//! The one HTTP listener: every route, its limits and its middleware.
+
+mod health;
+mod ingest;
+mod metrics;
+pub mod ofrep;
+pub mod openapi;
+
+use axum::{
+    Router,
+    extract::Request,
+    http::{HeaderName, Method, StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use tower_http::cors::{Any, CorsLayer};
+
+use crate::{app::App, manage, problem::ApiError};
+
+/// The whole service.
+pub fn router(app: App) -> Router {
+    Router::new()
+        .route("/", get(openapi::index))
+        .route("/livez", get(health::livez))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(metrics::show))
+        .route("/openapi.json", get(openapi::document))
+        .merge(openapi::pages())
+        .merge(
+            Router::new()
+                .route("/ofrep/v1/evaluate/flags", post(ofrep::bulk))
+                .route("/ofrep/v1/evaluate/flags/{*key}", post(ofrep::single))
+                .route("/ingest/v1/events", post(ingest::events))
+                .layer(cors()),
+        )
+        .nest("/manage/v1", manage::router())
+        .fallback(unknown_route)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn(hardened))
+        .with_state(app)
+}
+
+/// Browsers may evaluate and send events from anywhere: their keys are public identifiers.
+fn cors() -> CorsLayer {
+    CorsLayer::new()
+        .allow_origin(Any)
+        .allow_methods([Method::POST, Method::OPTIONS])
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            header::CONTENT_ENCODING,
+            header::IF_NONE_MATCH,
+            HeaderName::from_static("x-api-key"),
+            HeaderName::from_static("x-environment-key"),
+        ])
+        .expose_headers([header::ETAG, header::RETRY_AFTER])
+}
+
+/// Headers that every answer carries.
+async fn hardened(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    response.headers_mut().insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        axum::http::HeaderValue::from_static("nosniff"),
+    );
+    response
+}
+
+async fn unknown_route(request: Request) -> Response {
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        "route_unknown",
+        format!("there is nothing at `{}`", request.uri().path()),
+    )
+    .next("`/docs` lists every route")
+    .into_response()
+}
+
+async fn wrong_method(request: Request) -> Response {
+    ApiError::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method_not_allowed",
+        format!("`{}` does not take {}", request.uri().path(), request.method()),
+    )
+    .next("`/docs` lists the methods of every route")
+    .into_response()
+}

@@ -1,0 +1,140 @@
+//! Checks a declared body at the door: what is stored is valid, complete and in its typed form.
+
+mod endpoint;
+mod experiment;
+mod flag;
+mod flag_state;
+
+use std::collections::HashMap;
+
+use liftgate_domain::{Environment, Key, Metric, Resource, ResourceKind, StoreError};
+use liftgate_evaluator::{Problem, Segment, validate_segment};
+use liftgate_scheduler::{Policy, lint};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use super::edit::{Lookup, Put};
+use crate::{app::App, problem::ApiError};
+
+/// A body that may be stored.
+pub struct Checked {
+    /// In its typed form, with defaults filled in.
+    pub body: Value,
+    /// A secret made for it, to be shown once.
+    pub secret: Option<String>,
+}
+
+impl Checked {
+    fn plain<T: Serialize>(typed: &T) -> Self {
+        let body = serde_json::to_value(typed).expect("bodies have string keys and finite numbers");
+        Self { body, secret: None }
+    }
+}
+
+/// A project's body.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Project {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
+}
+
+type Verdict = Result<Checked, Vec<Problem>>;
+
+/// Checks a body of any kind; the inner error lists every problem with the path of its field.
+pub async fn check(
+    app: &App, lookup: &Lookup<'_>, put: &Put, current: Option<&Resource>,
+) -> Result<Verdict, ApiError> {
+    let spec = if put.spec.is_null() { Value::Object(Default::default()) } else { put.spec.clone() };
+    match put.kind {
+        ResourceKind::Project => Ok(decode::<Project>(spec).map(|it| Checked::plain(&it))),
+        ResourceKind::Environment => Ok(environment(app, spec, current)),
+        ResourceKind::Segment => Ok(segment(spec, &put.key)),
+        ResourceKind::Metric => Ok(metric(spec)),
+        ResourceKind::Policy => Ok(policy(lookup, put, spec).await?),
+        ResourceKind::Flag => flag::check(lookup, put, spec, current).await,
+        ResourceKind::FlagState => flag_state::check(lookup, put, spec, current).await,
+        ResourceKind::Experiment => Ok(experiment::check(lookup, put, spec, current).await?),
+        ResourceKind::Endpoint => Ok(endpoint::check(app, spec, current)),
+    }
+}
+
+/// Decodes a body; the problem carries the path of the field.
+fn decode<T: DeserializeOwned>(spec: Value) -> Result<T, Vec<Problem>> {
+    serde_path_to_error::deserialize(spec).map_err(|error| {
+        let path = error.path().to_string();
+        vec![problem(if path == "." { "spec" } else { &path }, error.inner().to_string())]
+    })
+}
+
+fn problem(path: &str, message: impl Into<String>) -> Problem {
+    Problem { path: path.to_owned(), message: message.into() }
+}
+
+/// Puts the key of the path into a body whose typed form carries it; a differing one is a problem.
+fn with_key(mut spec: Value, key: &Key) -> Result<Value, Vec<Problem>> {
+    let Some(fields) = spec.as_object_mut() else {
+        return Err(vec![problem("spec", "must be an object")]);
+    };
+    match fields.get("key") {
+        Some(given) if given.as_str() != Some(key.as_ref()) => {
+            return Err(vec![problem("key", format!("differs from `{key}`, under which it is declared"))]);
+        }
+        _ => fields.insert("key".to_owned(), key.to_string().into()),
+    };
+    Ok(spec)
+}
+
+/// The hash key is made once: whatever identity keys are hashed with must never move.
+fn environment(app: &App, spec: Value, current: Option<&Resource>) -> Verdict {
+    let mut environment: Environment = decode(spec)?;
+    let stored = current.and_then(|it| it.body["hash_key"].as_str());
+    match stored {
+        Some(stored) if environment.hash_key.is_empty() => environment.hash_key = stored.to_owned(),
+        Some(stored) if environment.hash_key != stored => {
+            return Err(vec![problem("hash_key", "cannot be changed: it would move every unit")]);
+        }
+        Some(_) => {}
+        None if environment.hash_key.is_empty() => environment.hash_key = super::keys::random_key(app, "env_"),
+        None => {}
+    }
+    Ok(Checked::plain(&environment))
+}
+
+fn segment(spec: Value, key: &Key) -> Verdict {
+    let segment: Segment = decode(with_key(spec, key)?)?;
+    let problems = validate_segment(&segment);
+    if problems.is_empty() { Ok(Checked::plain(&segment)) } else { Err(problems) }
+}
+
+fn metric(spec: Value) -> Verdict {
+    let metric: Metric = decode(spec)?;
+    let mut problems = Vec::new();
+    if metric.event.trim().is_empty() {
+        problems.push(problem("event", "must name the event that the metric reads"));
+    }
+    if metric.window.as_ms() == 0 {
+        problems.push(problem("window", "must be longer than 0; a typical one is `24h`"));
+    }
+    if metric.value.is_some() && metric.kind != liftgate_domain::MetricKind::Mean {
+        problems.push(problem("value", "is only read by metrics of kind `mean`"));
+    }
+    if problems.is_empty() { Ok(Checked::plain(&metric)) } else { Err(problems) }
+}
+
+async fn policy(lookup: &Lookup<'_>, put: &Put, spec: Value) -> Result<Verdict, StoreError> {
+    let policy: Policy = match decode(spec) {
+        Ok(policy) => policy,
+        Err(problems) => return Ok(Err(problems)),
+    };
+    let metrics: HashMap<Key, Metric> = lookup
+        .bodies(ResourceKind::Metric, &put.scope)
+        .await?
+        .into_iter()
+        .filter_map(|(key, body)| Some((key, serde_json::from_value(body).ok()?)))
+        .collect();
+    let problems = lint(&policy, &|key: &Key| metrics.get(key).cloned());
+    Ok(if problems.is_empty() { Ok(Checked::plain(&policy)) } else { Err(problems) })
+}

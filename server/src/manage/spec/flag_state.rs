@@ -1,0 +1,134 @@
+//! What a flag serves in an environment. Weights become ranges that move the fewest units, salts are stored so that
+//! nothing ever moves by renaming, and rules that a rollout or experiment owns stay as they are.
+
+use liftgate_domain::{Resource, ResourceKind};
+use liftgate_evaluator::{Flag, FlagState, Key, Problem, Range, Rule, RunRef, Serve, ranges_for_weights, validate};
+use serde_json::{Map, Value};
+
+use super::{Checked, Verdict, decode, problem};
+use crate::{
+    manage::edit::{Lookup, Put, owned},
+    problem::ApiError,
+};
+
+pub(super) async fn check(
+    lookup: &Lookup<'_>, put: &Put, mut spec: Value, current: Option<&Resource>,
+) -> Result<Verdict, ApiError> {
+    let Some(flag) = lookup.body(ResourceKind::Flag, &put.scope.to_project(), &put.key).await? else {
+        return Err(ApiError::not_found(format!("flag `{}` in project `{}`", put.key, put.scope.project_column()))
+            .next("declare the flag first, or in the same request"));
+    };
+    let flag: Flag = match decode(flag) {
+        Ok(flag) => flag,
+        Err(problems) => return Ok(Err(problems)),
+    };
+    let before: Option<FlagState> = current.map(Resource::decode).transpose()?;
+    let mut problems = Vec::new();
+    complete_rules(&mut spec, &put.key, before.as_ref(), &mut problems);
+    if !problems.is_empty() {
+        return Ok(Err(problems));
+    }
+    let mut state: FlagState = match decode(spec) {
+        Ok(state) => state,
+        Err(problems) => return Ok(Err(problems)),
+    };
+    keep_owned_rules(lookup, put, before.as_ref(), &mut state).await?;
+    let problems: Vec<Problem> =
+        invented_runs(before.as_ref(), &state).chain(validate(&flag, Some(&state))).collect();
+    Ok(if problems.is_empty() { Ok(Checked::plain(&state)) } else { Err(problems) })
+}
+
+/// Fills in salts and turns `weights` into `ranges`.
+fn complete_rules(spec: &mut Value, flag: &Key, before: Option<&FlagState>, problems: &mut Vec<Problem>) {
+    if let Some(rules) = spec.get_mut("rules").and_then(Value::as_array_mut) {
+        for (index, rule) in rules.iter_mut().enumerate() {
+            let id = rule.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
+            let old = before.and_then(|state| state.rules.iter().find(|old| old.id.as_ref() == id)).map(|old| &old.serve);
+            if let Some(serve) = rule.get_mut("serve") {
+                complete_serve(serve, &format!("rules[{index}].serve"), &format!("{flag}/{id}"), old, problems);
+            }
+        }
+    }
+    if let Some(serve) = spec.get_mut("fallthrough").filter(|serve| serve.is_object()) {
+        let old = before.and_then(|state| state.fallthrough.as_ref());
+        complete_serve(serve, "fallthrough", &format!("{flag}/fallthrough"), old, problems);
+    }
+}
+
+fn complete_serve(serve: &mut Value, path: &str, salt: &str, old: Option<&Serve>, problems: &mut Vec<Problem>) {
+    let (old_salt, old_ranges): (Option<&str>, &[Range]) = match old {
+        Some(Serve::Split(split)) => (Some(&split.salt), &split.ranges),
+        Some(Serve::Ramp(ramp)) => (Some(&ramp.salt), &[]),
+        _ => (None, &[]),
+    };
+    for kind in ["split", "ramp"] {
+        let Some(fields) = serve.get_mut(kind).and_then(Value::as_object_mut) else { continue };
+        fields.entry("salt").or_insert_with(|| old_salt.unwrap_or(salt).into());
+        if let Some(weights) = fields.remove("weights") {
+            match weights_of(&weights).and_then(|weights| {
+                ranges_for_weights(&weights, old_ranges).map_err(|error| error.to_string())
+            }) {
+                Ok(ranges) => {
+                    let ranges = serde_json::to_value(ranges).expect("ranges are plain numbers and names");
+                    fields.insert("ranges".to_owned(), ranges);
+                }
+                Err(message) => problems.push(problem(&format!("{path}.{kind}.weights"), message)),
+            }
+        }
+    }
+}
+
+fn weights_of(value: &Value) -> Result<Vec<(String, u32)>, String> {
+    let form = "must be an object of whole numbers by variation, such as `{on: 50, off: 50}`";
+    let fields: &Map<String, Value> = value.as_object().ok_or(form)?;
+    fields
+        .iter()
+        .map(|(variation, weight)| {
+            let weight = weight.as_u64().and_then(|weight| u32::try_from(weight).ok()).ok_or(form)?;
+            Ok((variation.clone(), weight))
+        })
+        .collect()
+}
+
+/// A rule with a run that goes on stays exactly as it is: kept in place when left out, refused when edited.
+async fn keep_owned_rules(
+    lookup: &Lookup<'_>, put: &Put, before: Option<&FlagState>, state: &mut FlagState,
+) -> Result<(), ApiError> {
+    let Some(before) = before else { return Ok(()) };
+    let active = lookup.catalog().rollouts(&put.scope).await?;
+    for (position, rule) in before.rules.iter().enumerate() {
+        let rollout = active.iter().find(|it| it.status.is_active() && it.flag == put.key && it.rule == rule.id);
+        let owner = match (rollout, run_of(rule)) {
+            (Some(rollout), _) => &rollout.key,
+            (None, Some(run)) => &run.key,
+            (None, None) => continue,
+        };
+        match state.rules.iter().find(|it| it.id == rule.id) {
+            Some(same) if same == rule => {}
+            Some(_) => return Err(owned(owner, &format!("rule `{}` cannot be edited while it runs", rule.id))),
+            None => state.rules.insert(position.min(state.rules.len()), rule.clone()),
+        }
+    }
+    Ok(())
+}
+
+fn run_of(rule: &Rule) -> Option<&RunRef> {
+    match &rule.serve {
+        Serve::Split(split) => split.run.as_ref(),
+        Serve::Ramp(ramp) => ramp.run.as_ref(),
+        Serve::Variation(_) => None,
+    }
+}
+
+/// Runs are given out by the server alone.
+fn invented_runs<'a>(
+    before: Option<&'a FlagState>, state: &'a FlagState,
+) -> impl Iterator<Item = Problem> + 'a {
+    state.rules.iter().enumerate().filter_map(move |(index, rule)| {
+        let run = run_of(rule)?;
+        let known = before.and_then(|state| state.rules.iter().find(|old| old.id == rule.id)).and_then(run_of);
+        (known != Some(run)).then(|| {
+            problem(&format!("rules[{index}].serve.run"), "is given out by the server when a rollout or experiment starts")
+        })
+    })
+}

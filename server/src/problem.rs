@@ -1,0 +1,129 @@
+//! Errors over HTTP: `application/problem+json` (RFC 9457) with a stable code, the field at fault and the next step.
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use liftgate_domain::StoreError;
+use liftgate_evaluator::Problem as FieldProblem;
+use serde::Serialize;
+
+/// One field at fault.
+#[derive(Clone, Debug, Serialize)]
+pub struct FieldError {
+    /// The path of the field, such as `stages[2].share`.
+    pub field: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+/// An error answer.
+#[derive(Clone, Debug, Serialize)]
+pub struct ApiError {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: String,
+    status: u16,
+    /// Stable; programs may match on it.
+    pub code: &'static str,
+    detail: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<FieldError>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+    #[serde(skip)]
+    retry_after_s: Option<u64>,
+}
+
+impl ApiError {
+    /// An error with a stable code and a sentence.
+    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            kind: "about:blank",
+            title: status.canonical_reason().unwrap_or("Error").to_owned(),
+            status: status.as_u16(),
+            code,
+            detail: detail.into(),
+            errors: Vec::new(),
+            next: None,
+            retry_after_s: None,
+        }
+    }
+
+    /// A thing that is not there.
+    pub fn not_found(what: impl std::fmt::Display) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", format!("{what} not found"))
+    }
+
+    /// A body whose fields are at fault.
+    pub fn invalid(what: impl std::fmt::Display, errors: Vec<FieldError>) -> Self {
+        let first = errors.first().map(|error| format!(": `{}` {}", error.field, error.message)).unwrap_or_default();
+        Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", format!("{what} is not valid{first}")) }
+    }
+
+    /// One field at fault.
+    pub fn invalid_field(what: impl std::fmt::Display, field: &str, message: impl Into<String>) -> Self {
+        Self::invalid(what, vec![FieldError { field: field.to_owned(), message: message.into() }])
+    }
+
+    /// Adds the next step.
+    pub fn next(mut self, step: impl Into<String>) -> Self {
+        self.next = Some(step.into());
+        self
+    }
+
+    /// Asks the caller to come back.
+    pub fn retry_after(mut self, seconds: u64) -> Self {
+        self.retry_after_s = Some(seconds);
+        self
+    }
+
+    /// The sentence.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+}
+
+impl From<FieldProblem> for FieldError {
+    fn from(problem: FieldProblem) -> Self {
+        Self { field: problem.path, message: problem.message }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        let detail = error.to_string();
+        match error {
+            StoreError::Conflict { .. } => Self::new(StatusCode::CONFLICT, "conflict", detail),
+            StoreError::Exists { .. } => Self::new(StatusCode::CONFLICT, "exists", detail),
+            StoreError::NotFound { .. } => Self::new(StatusCode::NOT_FOUND, "not_found", detail),
+            StoreError::Invalid(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", detail),
+            StoreError::Unavailable(_) => {
+                tracing::warn!(error = %detail, "A request could not be answered because a store is unavailable.");
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "unavailable", detail).retry_after(1)
+            }
+            _ => {
+                tracing::error!(error = %detail, "A request met damaged data.");
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server met an error; its log says more")
+            }
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let retry_after_s = self.retry_after_s;
+        let mut response = (status, Json(self)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = retry_after_s {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}

@@ -1,0 +1,54 @@
+//! Brings a database to the tables that this binary knows, and refuses one that knows more.
+
+use liftgate_domain::StoreError;
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::{Connection as _, PgConnection, SqlSafeStr as _, SqliteConnection};
+
+use super::failure::explain;
+
+/// Names the advisory lock under which nodes migrate one after the other: `liftgate` in ASCII.
+const LOCK: i64 = 0x6c69_6674_6761_7465;
+
+/// Every migration, oldest first. One that has been released is never edited: its checksum is compared.
+fn migrator() -> Migrator {
+    let catalog = include_str!("../../../migrations/0001_catalog.sql").into_sql_str();
+    let mut migrator =
+        Migrator::with_migrations(vec![Migration::new(1, "catalog".into(), MigrationType::Simple, catalog, false)]);
+    // Both callers hold a lock of their own that ends with the transaction.
+    migrator.set_locking(false);
+    migrator
+}
+
+/// Migrates a SQLite database in one transaction.
+pub(super) async fn sqlite(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(explain)?;
+    migrator().run_direct(None, &mut *transaction, false).await.map_err(refusal)?;
+    transaction.commit().await.map_err(explain)
+}
+
+/// Migrates a PostgreSQL database in one transaction.
+pub(super) async fn postgres(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let mut transaction = connection.begin().await.map_err(explain)?;
+    let lock = sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LOCK);
+    lock.execute(&mut *transaction).await.map_err(explain)?;
+    // Names sort by bytes on every engine, whatever the locale of the database.
+    let collation = sqlx::query(r#"CREATE COLLATION IF NOT EXISTS "binary" FROM "C""#);
+    collation.execute(&mut *transaction).await.map_err(explain)?;
+    migrator().run_direct(None, &mut *transaction, false).await.map_err(refusal)?;
+    transaction.commit().await.map_err(explain)
+}
+
+fn refusal(error: MigrateError) -> StoreError {
+    match error {
+        MigrateError::VersionMissing(version) => StoreError::Invalid(format!(
+            "the catalog was written by a newer liftgate (migration `{version}` is unknown here); run that version or a \
+             newer one"
+        )),
+        MigrateError::VersionMismatch(version) => StoreError::Corrupt(format!(
+            "migration `{version}` of the catalog was applied with another text; restore the catalog from a backup, or \
+             run the liftgate that made it"
+        )),
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => explain(error),
+        error => StoreError::Unavailable(format!("the catalog cannot be migrated: {error}")),
+    }
+}

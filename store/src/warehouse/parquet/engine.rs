@@ -1,0 +1,91 @@
+//! The warehouse's own threads: neither questions nor flushes share any with whoever asks.
+
+use std::future::Future;
+
+use datafusion::prelude::{SessionConfig, SessionContext};
+use liftgate_domain::StoreError;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Semaphore;
+use tokio::task::JoinError;
+
+/// Rows that DataFusion hands on at a time.
+const BATCH_ROWS: usize = 16_384;
+
+/// A runtime and a DataFusion session on it.
+pub(super) struct Engine {
+    runtime: Option<Runtime>,
+    session: SessionContext,
+    questions: Semaphore,
+}
+
+impl Engine {
+    pub(super) fn start(threads: usize) -> Result<Self, StoreError> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(threads)
+            // One more than may answer questions at a time, so that a flush never waits behind them all.
+            .max_blocking_threads(threads + 1)
+            .thread_name("warehouse")
+            .build()
+            .map_err(|error| StoreError::Unavailable(format!("could not start the warehouse's threads: {error}")))?;
+        let config = SessionConfig::new().with_target_partitions(threads).with_batch_size(BATCH_ROWS);
+        Ok(Self {
+            runtime: Some(runtime),
+            session: SessionContext::new_with_config(config),
+            questions: Semaphore::new(threads),
+        })
+    }
+
+    pub(super) fn session(&self) -> SessionContext {
+        self.session.clone()
+    }
+
+    /// Runs a future on the warehouse's threads.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.runtime()?.spawn(work).await.map_err(|error| stopped(&error))?
+    }
+
+    /// Runs something that blocks on the warehouse's threads.
+    pub(super) async fn block<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.runtime()?.spawn_blocking(work).await.map_err(|error| stopped(&error))?
+    }
+
+    /// Answers a question on the warehouse's threads, as many at a time as there are threads.
+    pub(super) async fn answer<T: Send + 'static>(
+        &self,
+        question: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let permit = self.questions.acquire().await;
+        let _permit = permit.map_err(|_| StoreError::Unavailable("the warehouse is closing".into()))?;
+        self.block(question).await
+    }
+
+    /// Starts something that blocks, without waiting for it.
+    pub(super) fn start_blocking(&self, work: impl FnOnce() + Send + 'static) {
+        if let Some(runtime) = &self.runtime {
+            drop(runtime.spawn_blocking(work));
+        }
+    }
+
+    fn runtime(&self) -> Result<&Runtime, StoreError> {
+        self.runtime.as_ref().ok_or_else(|| StoreError::Unavailable("the warehouse is closing".into()))
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        // A runtime may not be dropped where others run, and waiting here would block the caller's.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn stopped(error: &JoinError) -> StoreError {
+    StoreError::Unavailable(format!("the warehouse stopped working on this: {error}"))
+}

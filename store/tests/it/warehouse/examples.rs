@@ -1,0 +1,123 @@
+//! Rows, batches and questions for small examples. Times are milliseconds.
+
+use std::sync::Arc;
+
+use liftgate_domain::{
+    EventRow, Key, Metric, MetricKind, MetricQuery, MomentsAnswer, MomentsQuery, RowKind, RowRule, SealedBatch, Share,
+    Span, Timestamp,
+};
+use liftgate_evaluator::{CONTROL, Design, RunHistory, RunKind, StageEntry, TREATMENT};
+use liftgate_stats::Direction;
+
+pub const ENVIRONMENT: u64 = 1;
+pub const RUN: u64 = 7;
+pub const LATENESS_MS: u64 = 1_000;
+
+pub fn at(ms: i64) -> Timestamp {
+    Timestamp(ms * 1_000)
+}
+
+/// A row received when it happened.
+pub fn row(kind: RowKind, id: &str, unit: &str, ms: i64) -> EventRow {
+    EventRow {
+        event_id: id.into(),
+        environment: ENVIRONMENT,
+        kind,
+        ts: at(ms),
+        received_at: at(ms),
+        unit_type: "user".into(),
+        unit_id: unit.into(),
+        unit_hash: EventRow::unit_hash_of(ENVIRONMENT, "user", unit),
+        name: "checkout".into(),
+        variation: None,
+        run: None,
+        stage: None,
+        arm: None,
+        bucket: None,
+        value: None,
+        properties: None,
+        source: "native".into(),
+        revision: 3,
+    }
+}
+
+/// An exposure in stage 0; treated units are in bucket 10, control units in its mirror image.
+pub fn exposure(id: &str, unit: &str, arm: &str, ms: i64) -> EventRow {
+    let (variation, bucket) = if arm == TREATMENT { ("on", 10) } else { ("off", 99_989) };
+    EventRow {
+        variation: Some(variation.into()),
+        run: Some(RUN),
+        stage: Some(0),
+        arm: Some(arm.into()),
+        bucket: Some(bucket),
+        ..row(RowKind::Exposure, id, unit, ms)
+    }
+}
+
+pub fn event(id: &str, unit: &str, value: f64, ms: i64) -> EventRow {
+    EventRow { name: "purchase".into(), value: Some(value), ..row(RowKind::Metric, id, unit, ms) }
+}
+
+pub fn received(row: EventRow, ms: i64) -> EventRow {
+    EventRow { received_at: at(ms), ..row }
+}
+
+pub fn batch(node: &str, epoch: u64, sequence: u64, through_ms: i64, rows: Vec<EventRow>) -> Arc<SealedBatch> {
+    Arc::new(SealedBatch { node: node.into(), epoch, sequence, received_through: at(through_ms), rows })
+}
+
+pub fn metric(key: &str, kind: MetricKind, event: &str, window_ms: u64) -> MetricQuery {
+    MetricQuery {
+        key: Key::new(key).unwrap(),
+        metric: Metric {
+            name: None,
+            kind,
+            event: event.into(),
+            value: None,
+            window: Span::from_ms(window_ms),
+            direction: Direction::Increase,
+        },
+    }
+}
+
+/// A ramp with the given (share in percent, since in ms) as stages 0, 1, 2 ...
+pub fn ramp(stages: &[(f64, i64)]) -> RunHistory {
+    let entry = |(stage, (percent, since)): (usize, &(f64, i64))| StageEntry {
+        stage: u32::try_from(stage).unwrap(),
+        share: Share::from_percent(*percent).unwrap(),
+        since: at(*since),
+    };
+    RunHistory {
+        number: RUN,
+        kind: RunKind::Rollout,
+        key: Key::new("checkout-ramp").unwrap(),
+        unit: "user".into(),
+        salt: "checkout/ramp".into(),
+        design: Design::Ramp { treatment: "on".into(), control: "off".into() },
+        stages: stages.iter().enumerate().map(entry).collect(),
+        ended_at: None,
+    }
+}
+
+/// Buyers, revenue and purchases within 10 s of the first exposure, for a decision.
+pub fn question() -> MomentsQuery {
+    MomentsQuery {
+        environment: ENVIRONMENT,
+        history: ramp(&[(5.0, 0)]),
+        arms: vec![TREATMENT.into(), CONTROL.into()],
+        metrics: vec![
+            metric("buyers", MetricKind::Proportion, "purchase", 10_000),
+            metric("revenue", MetricKind::Mean, "purchase", 10_000),
+            metric("purchases", MetricKind::Count, "purchase", 10_000),
+        ],
+        lateness_ms: LATENESS_MS,
+        rule: RowRule::Decision,
+        as_of: None,
+    }
+}
+
+/// `n * mean` of the unit values of one metric and arm, over all stages; `None` when no unit is in.
+pub fn total(answer: &MomentsAnswer, metric: &str, arm: &str) -> Option<(u64, f64)> {
+    let cells = answer.cells.iter().filter(|cell| cell.metric == metric && cell.arm == arm);
+    cells.map(|cell| (cell.moments.n, cell.moments.n as f64 * cell.moments.mean)).reduce(|a, b| (a.0 + b.0, a.1 + b.1))
+}

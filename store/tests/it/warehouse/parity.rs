@@ -1,0 +1,156 @@
+//! The Parquet engine against the definition, on generated worlds and in every arrangement of files and tail.
+
+use std::sync::Arc;
+
+use liftgate_domain::{EventCounts, MomentsAnswer, SealedBatch, Warehouse};
+use liftgate_store::warehouse::{MemoryWarehouse, ParquetWarehouse};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use super::stand::Stand;
+use super::world::World;
+
+const WORLDS: u64 = 10;
+const TOLERANCE: f64 = 1e-9;
+
+/// Where the rows are when the question is asked.
+#[derive(Copy, Clone, Debug)]
+enum Arrangement {
+    AllInTheTail,
+    FlushedOnce,
+    FlushedAfterEachBatch,
+    /// Flushed at random, reopened at random without a flush: the node appends what was not durable again.
+    Mixed(u64),
+}
+
+struct Answers {
+    moments: Vec<MomentsAnswer>,
+    counts: [EventCounts; 2],
+}
+
+async fn ask(warehouse: &dyn Warehouse, world: &World) -> Answers {
+    let mut moments = Vec::new();
+    for question in &world.questions {
+        moments.push(warehouse.moments(question).await.unwrap());
+    }
+    let counts = [warehouse.counts(1).await.unwrap(), warehouse.counts(2).await.unwrap()];
+    Answers { moments, counts }
+}
+
+async fn arrange(stand: &Stand, batches: &[Arc<SealedBatch>], arrangement: Arrangement) -> ParquetWarehouse {
+    let mut warehouse = stand.open();
+    let mut rng = StdRng::seed_from_u64(match arrangement {
+        Arrangement::Mixed(seed) => seed,
+        _ => 0,
+    });
+    for (position, batch) in batches.iter().enumerate() {
+        warehouse.append(Arc::clone(batch)).await.unwrap();
+        match arrangement {
+            Arrangement::FlushedAfterEachBatch => warehouse.flush().await.unwrap(),
+            Arrangement::Mixed(_) if rng.random_bool(0.2) => warehouse.flush().await.unwrap(),
+            Arrangement::Mixed(_) if rng.random_bool(0.1) => {
+                drop(warehouse);
+                warehouse = stand.open();
+                for again in &batches[..=position] {
+                    if again.sequence > warehouse.durable_through(&again.node, again.epoch) {
+                        warehouse.append(Arc::clone(again)).await.unwrap();
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    if matches!(arrangement, Arrangement::FlushedOnce) {
+        warehouse.flush().await.unwrap();
+    }
+    warehouse
+}
+
+/// Everything equal but the floats, and those within the tolerance of the text.
+fn assert_close(actual: &MomentsAnswer, expected: &MomentsAnswer, what: &str) {
+    let without_floats = |answer: &MomentsAnswer| {
+        let mut answer = answer.clone();
+        for cell in &mut answer.cells {
+            (cell.moments.mean, cell.moments.m2) = (0.0, 0.0);
+        }
+        answer
+    };
+    assert_eq!(without_floats(actual), without_floats(expected), "{what}");
+    for (a, e) in actual.cells.iter().zip(&expected.cells) {
+        let (a, e) = (a.moments, e.moments);
+        let scale = e.mean.powi(2).max(e.m2 / e.n as f64);
+        assert!((a.mean - e.mean).abs() <= TOLERANCE * scale.sqrt().max(f64::MIN_POSITIVE), "{what}: {a:?} {e:?}");
+        assert!((a.m2 - e.m2).abs() <= TOLERANCE * (e.n as f64 * scale).max(f64::MIN_POSITIVE), "{what}: {a:?} {e:?}");
+    }
+}
+
+fn bits(answers: &Answers) -> Vec<(u64, u64, u64)> {
+    let cells = answers.moments.iter().flat_map(|answer| &answer.cells);
+    cells.map(|cell| (cell.moments.n, cell.moments.mean.to_bits(), cell.moments.m2.to_bits())).collect()
+}
+
+#[tokio::test]
+async fn answers_as_the_definition_does_and_with_the_same_bits_in_every_arrangement() {
+    let (mut cells, mut crossovers, mut surplus) = (0, 0, 0);
+    for seed in 0..WORLDS {
+        let world = World::of(seed);
+        let memory = MemoryWarehouse::new();
+        for batch in &world.batches {
+            memory.append(Arc::clone(batch)).await.unwrap();
+        }
+        let expected = ask(&memory, &world).await;
+        let mut first_bits = None;
+        for arrangement in [
+            Arrangement::AllInTheTail,
+            Arrangement::FlushedOnce,
+            Arrangement::FlushedAfterEachBatch,
+            Arrangement::Mixed(seed),
+            Arrangement::Mixed(seed + 1_000),
+        ] {
+            let stand = Stand::new();
+            let warehouse = arrange(&stand, &world.batches, arrangement).await;
+            let actual = ask(&warehouse, &world).await;
+            for (position, (a, e)) in actual.moments.iter().zip(&expected.moments).enumerate() {
+                assert_close(a, e, &format!("seed {seed}, {arrangement:?}, question {position}"));
+            }
+            assert_eq!(actual.counts, expected.counts, "seed {seed}, {arrangement:?}");
+            let bits = bits(&actual);
+            assert_eq!(&bits, first_bits.get_or_insert(bits.clone()), "seed {seed}, {arrangement:?}: bits");
+        }
+        cells += expected.moments.iter().map(|answer| answer.cells.len()).sum::<usize>();
+        crossovers += expected.moments.iter().map(|answer| answer.crossover_units).sum::<u64>();
+        surplus += expected.counts[0].surplus;
+    }
+    // The worlds must contain what they are there for.
+    assert!(cells > 1_000 && crossovers > 100 && surplus > 100, "{cells} cells, {crossovers} crossovers, {surplus}");
+}
+
+#[tokio::test]
+async fn the_order_of_nodes_and_threads_never_changes_a_bit() {
+    let world = World::of(77);
+    let mut seen = None;
+    for seed in 0..6 {
+        let mut stand = Stand::new();
+        stand.options.threads = 1 + usize::try_from(seed).unwrap() % 3;
+        // Any interleaving that keeps each (node, epoch) in order.
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut queues: std::collections::BTreeMap<_, std::collections::VecDeque<_>> = Default::default();
+        for batch in &world.batches {
+            queues.entry((batch.node.clone(), batch.epoch)).or_default().push_back(Arc::clone(batch));
+        }
+        let warehouse = stand.open();
+        while !queues.is_empty() {
+            let pick = queues.keys().nth(rng.random_range(0..queues.len())).unwrap().clone();
+            let queue = queues.get_mut(&pick).unwrap();
+            warehouse.append(queue.pop_front().unwrap()).await.unwrap();
+            if queue.is_empty() {
+                queues.remove(&pick);
+            }
+            if rng.random_bool(0.3) {
+                warehouse.flush().await.unwrap();
+            }
+        }
+        let bits = bits(&ask(&warehouse, &world).await);
+        assert_eq!(&bits, seen.get_or_insert(bits.clone()), "interleaving {seed}");
+    }
+}
