@@ -20,5 +20,12 @@ pub struct Attributed {
 /// Looks units up in the history of runs.
 pub trait Attribution: Send + Sync {
     /// The assignment of a unit to the run of `flag` in the environment at `at`; `None` when no run explains it.
-    fn attribute(&self, environment: u64, flag: &str, unit_type: &str, unit_id: &str, at: Timestamp) -> Option<Attributed>;
+    fn attribute(
+        &self,
+        environment: u64,
+        flag: &str,
+        unit_type: &str,
+        unit_id: &str,
+        at: Timestamp,
+    ) -> Option<Attributed>;
 }

@@ -50,7 +50,11 @@ pub trait Catalog: Send + Sync {
 
     /// The resources of a kind that exactly this scope owns, not archived, by key.
     async fn resources(
-        &self, kind: ResourceKind, scope: &Scope, after: Option<&Key>, limit: usize,
+        &self,
+        kind: ResourceKind,
+        scope: &Scope,
+        after: Option<&Key>,
+        limit: usize,
     ) -> Result<Vec<Resource>, StoreError>;
 
     /// An environment's ruleset, from one instant.
@@ -100,7 +104,10 @@ pub trait Catalog: Send + Sync {
 
     /// The deliveries of this scope, newest first, of one status or all.
     async fn deliveries(
-        &self, scope: &Scope, status: Option<DeliveryStatus>, limit: usize,
+        &self,
+        scope: &Scope,
+        status: Option<DeliveryStatus>,
+        limit: usize,
     ) -> Result<Vec<Delivery>, StoreError>;
 
     /// Makes a delivery due again at once, from attempt 0; `false` when there is none of that id in the scope.

@@ -24,8 +24,7 @@ impl Scope {
 
     /// The default organization itself.
     pub fn organization() -> Self {
-        let organization =
-            Key::new(Self::DEFAULT_ORGANIZATION).expect("the default organization is a valid key");
+        let organization = Key::new(Self::DEFAULT_ORGANIZATION).expect("the default organization is a valid key");
         Self { organization, project: None, environment: None }
     }
 

@@ -90,10 +90,8 @@ impl FromRequestParts<App> for EnvironmentCaller {
                 ApiError::new(StatusCode::UNAUTHORIZED, "key_missing", "this call needs the key of an environment")
                     .next("send it as `X-API-Key: KEY` or `Authorization: Bearer KEY`")
             })?;
-        let credential = find(app, given)
-            .await?
-            .filter(|credential| credential.kind != CredentialKind::Token)
-            .ok_or_else(|| {
+        let credential =
+            find(app, given).await?.filter(|credential| credential.kind != CredentialKind::Token).ok_or_else(|| {
                 ApiError::new(StatusCode::UNAUTHORIZED, "key_unknown", "this environment key is not known or revoked")
                     .next("list the keys with `GET /manage/v1/projects/{project}/environments/{environment}/keys`")
             })?;

@@ -20,12 +20,8 @@ pub const BATCH_BYTES_MAX: usize = 5 * 1024 * 1024;
 
 /// The answer to a body that is too large.
 pub fn too_large(bytes_max: usize) -> ApiError {
-    ApiError::new(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        "body_too_large",
-        format!("the body is larger than {bytes_max} bytes"),
-    )
-    .next("send it in several smaller requests")
+    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", format!("the body is larger than {bytes_max} bytes"))
+        .next("send it in several smaller requests")
 }
 
 /// Decodes JSON; an error names the field by its path.
@@ -37,11 +33,7 @@ pub fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
         if inner.is_data() {
             ApiError::invalid_field("the body", if path == "." { "body" } else { &path }, inner.to_string())
         } else {
-            ApiError::new(
-                StatusCode::BAD_REQUEST,
-                "malformed_json",
-                format!("the body is not valid JSON: {inner}"),
-            )
+            ApiError::new(StatusCode::BAD_REQUEST, "malformed_json", format!("the body is not valid JSON: {inner}"))
         }
     })?;
     deserializer.end().map_err(|error| {
@@ -76,10 +68,8 @@ impl<T: DeserializeOwned + Default> FromRequest<App> for MaybeJson<T> {
 
 /// Reads a body of at most `bytes_max`.
 pub async fn read(request: Request, bytes_max: usize) -> Result<Bytes, ApiError> {
-    let declared = request
-        .headers()
-        .get(header::CONTENT_LENGTH)
-        .and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    let declared =
+        request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
     if declared.is_some_and(|length| length > bytes_max) {
         return Err(too_large(bytes_max));
     }

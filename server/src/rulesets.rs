@@ -116,7 +116,12 @@ impl Rulesets {
 
 impl Attribution for Rulesets {
     fn attribute(
-        &self, environment: u64, flag: &str, unit_type: &str, unit_id: &str, at: Timestamp,
+        &self,
+        environment: u64,
+        flag: &str,
+        unit_type: &str,
+        unit_id: &str,
+        at: Timestamp,
     ) -> Option<Attributed> {
         let all = self.all.load();
         let runs = all.by_number.get(&environment)?.runs.get(flag)?;

@@ -46,7 +46,9 @@ const CHANGES_KEPT: usize = 1_024;
 #[derive(Debug, Error)]
 pub enum Error {
     /// The data folder cannot be written.
-    #[error("data folder `{path}` cannot be written: {source}; make it writable for this user or choose another with `--data-dir`")]
+    #[error(
+        "data folder `{path}` cannot be written: {source}; make it writable for this user or choose another with `--data-dir`"
+    )]
     DataDir {
         /// The folder.
         path: PathBuf,
@@ -94,11 +96,13 @@ impl ExposureLoss for IngestLoss {
 
 /// Serves until `stop`, then shuts down in order.
 pub async fn run(
-    config: Config, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>, stop: CancellationToken,
+    config: Config,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    stop: CancellationToken,
 ) -> Result<(), Error> {
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .map_err(|source| Error::Listen { listen: config.listen, source })?;
+    let listener =
+        TcpListener::bind(config.listen).await.map_err(|source| Error::Listen { listen: config.listen, source })?;
     let address = listener.local_addr().map_err(Error::Http)?;
     let grace = Duration::from_millis(config.shutdown_grace.as_ms());
     let (app, report) = compose(config, clock, entropy).await?;
@@ -155,7 +159,9 @@ async fn late(stop: &CancellationToken, grace: Duration) {
 
 /// Opens everything and wires it together; nothing runs yet.
 pub async fn compose(
-    config: Config, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>,
+    config: Config,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
 ) -> Result<(App, OpenReport), Error> {
     let data_dir = &config.data_dir;
     writable(data_dir).map_err(|source| Error::DataDir { path: data_dir.clone(), source })?;
@@ -165,7 +171,8 @@ pub async fn compose(
     let warehouse: Arc<dyn Warehouse> = parquet.clone();
     bootstrap::first_admin(&config, &*catalog, &*entropy).await?;
 
-    let rulesets = Rulesets::load(catalog.clone()).await.map_err(|source| Error::Store { what: "the catalog", source })?;
+    let rulesets =
+        Rulesets::load(catalog.clone()).await.map_err(|source| Error::Store { what: "the catalog", source })?;
     let attribution: Arc<dyn Attribution> = rulesets.clone();
     let ingest_config = IngestConfig { dir: data_dir.join("log"), ..IngestConfig::default() };
     let (ingest, report) =
@@ -213,7 +220,9 @@ pub async fn check(config: &Config, clock: Arc<dyn Clock>) -> Vec<(&'static str,
         .map(|()| format!("`{}` can be written", config.data_dir.display()))
         .map_err(|error| format!("`{}` cannot be written: {error}", config.data_dir.display()));
     let catalog = match open_catalog(config, clock).await {
-        Ok(catalog) => catalog.now().await.map(|now| format!("answers; its clock says {now}")).map_err(|e| e.to_string()),
+        Ok(catalog) => {
+            catalog.now().await.map(|now| format!("answers; its clock says {now}")).map_err(|e| e.to_string())
+        }
         Err(error) => Err(error.to_string()),
     };
     let allow = AllowList::parse(&config.webhooks_allow)

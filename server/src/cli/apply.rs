@@ -28,7 +28,9 @@ pub async fn run(args: ApplyArgs) -> Result<(), Error> {
     for file in &args.files {
         for text in read(file)? {
             documents.push(expand(&text, |name| std::env::var(name).ok()).map_err(|name| {
-                Error::Usage(format!("`{file}` refers to `${{{name}}}`, and the environment variable {name} is not set"))
+                Error::Usage(format!(
+                    "`{file}` refers to `${{{name}}}`, and the environment variable {name} is not set"
+                ))
             })?);
         }
     }
@@ -37,7 +39,9 @@ pub async fn run(args: ApplyArgs) -> Result<(), Error> {
     let results = answer["results"].as_array().cloned().unwrap_or_default();
     let rows: Vec<Vec<String>> = results
         .iter()
-        .map(|it| ["kind", "project", "environment", "key", "action"].iter().map(|name| output::text(it, name)).collect())
+        .map(|it| {
+            ["kind", "project", "environment", "key", "action"].iter().map(|name| output::text(it, name)).collect()
+        })
         .collect();
     output::print(args.output, &answer, &["KIND", "PROJECT", "ENVIRONMENT", "KEY", "ACTION"], &rows);
     for result in &results {

@@ -43,7 +43,9 @@ impl PlaceArgs {
 #[derive(Debug, Error)]
 pub enum Error {
     /// No token anywhere.
-    #[error("no token: pass `--token`, set LIFTGATE_TOKEN, or name the server's data folder with `--data-dir` (`{path}` cannot be read: {source})")]
+    #[error(
+        "no token: pass `--token`, set LIFTGATE_TOKEN, or name the server's data folder with `--data-dir` (`{path}` cannot be read: {source})"
+    )]
     NoToken {
         /// Where it was looked for.
         path: String,
@@ -115,8 +117,7 @@ impl Client {
     }
 
     async fn send(&self, request: RequestBuilder) -> Result<Value, Error> {
-        let response =
-            request.send().await.map_err(|source| Error::Unreachable { url: self.url.clone(), source })?;
+        let response = request.send().await.map_err(|source| Error::Unreachable { url: self.url.clone(), source })?;
         let status = response.status();
         let body = response.bytes().await.map_err(Error::Unreadable)?;
         let value: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);

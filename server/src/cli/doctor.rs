@@ -27,7 +27,12 @@ pub async fn run(args: DoctorArgs, clock: Arc<dyn Clock>) -> Result<ExitCode, Er
     let rows: Vec<Vec<String>> = effective
         .values()
         .map(|value| {
-            vec![value.setting.name.to_owned(), value.display().to_owned(), value.source.to_string(), value.setting.help.to_owned()]
+            vec![
+                value.setting.name.to_owned(),
+                value.display().to_owned(),
+                value.source.to_string(),
+                value.setting.help.to_owned(),
+            ]
         })
         .collect();
     let checks = match Config::from_effective(&effective) {

@@ -23,7 +23,9 @@ use crate::{
 /// Feature rollouts that watch their own guardrails.
 #[derive(Debug, Parser)]
 #[command(name = "liftgate", version, about, propagate_version = true, arg_required_else_help = true)]
-#[command(after_help = "Examples:\n  liftgate demo\n  liftgate serve --data-dir ./liftgate-data\n  liftgate apply -f flags.yaml\n  liftgate rollout why new-checkout -p shop -e production")]
+#[command(
+    after_help = "Examples:\n  liftgate demo\n  liftgate serve --data-dir ./liftgate-data\n  liftgate apply -f flags.yaml\n  liftgate rollout why new-checkout -p shop -e production"
+)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -35,19 +37,29 @@ enum Command {
     #[command(after_help = "Examples:\n  liftgate demo\n  liftgate demo --fresh --exit --seed 2")]
     Demo(demo::DemoArgs),
     /// Run the server.
-    #[command(after_help = "Examples:\n  liftgate serve\n  liftgate serve --listen 0.0.0.0:8080 --data-dir /var/lib/liftgate\n  liftgate serve --set catalog=postgres://liftgate:secret@db/liftgate\n\nSettings come from liftgate.toml, then LIFTGATE_* variables, then flags; `liftgate doctor` shows what is in effect.")]
+    #[command(
+        after_help = "Examples:\n  liftgate serve\n  liftgate serve --listen 0.0.0.0:8080 --data-dir /var/lib/liftgate\n  liftgate serve --set catalog=postgres://liftgate:secret@db/liftgate\n\nSettings come from liftgate.toml, then LIFTGATE_* variables, then flags; `liftgate doctor` shows what is in effect."
+    )]
     Serve(ConfigArgs),
     /// Declare projects, environments, flags, metrics, policies, experiments, endpoints, rollouts from YAML or JSON files.
-    #[command(after_help = "Examples:\n  liftgate apply -f shop.yaml -f flags/\n  cat flag.yaml | liftgate apply -f -\n\n`${NAME}` in a file is replaced by that environment variable. Applying the same again changes nothing.")]
+    #[command(
+        after_help = "Examples:\n  liftgate apply -f shop.yaml -f flags/\n  cat flag.yaml | liftgate apply -f -\n\n`${NAME}` in a file is replaced by that environment variable. Applying the same again changes nothing."
+    )]
     Apply(apply::ApplyArgs),
     /// Show an experiment's readout: lifts, intervals, verdicts.
-    #[command(after_help = "Examples:\n  liftgate results banner-test -p shop -e production\n  liftgate results banner-test -p shop -e production --output json")]
+    #[command(
+        after_help = "Examples:\n  liftgate results banner-test -p shop -e production\n  liftgate results banner-test -p shop -e production --output json"
+    )]
     Results(results::ResultsArgs),
     /// Watch and steer rollouts.
-    #[command(after_help = "Examples:\n  liftgate rollout list -p shop -e production\n  liftgate rollout why new-search -p shop -e production\n  liftgate rollout rollback new-search -p shop -e production --reason 'support tickets'")]
+    #[command(
+        after_help = "Examples:\n  liftgate rollout list -p shop -e production\n  liftgate rollout why new-search -p shop -e production\n  liftgate rollout rollback new-search -p shop -e production --reason 'support tickets'"
+    )]
     Rollout(rollout::RolloutArgs),
     /// Show the configuration in effect, where each value came from, and whether the stores can be reached.
-    #[command(after_help = "Examples:\n  liftgate doctor\n  LIFTGATE_LISTEN=0.0.0.0:9000 liftgate doctor --output json")]
+    #[command(
+        after_help = "Examples:\n  liftgate doctor\n  LIFTGATE_LISTEN=0.0.0.0:9000 liftgate doctor --output json"
+    )]
     Doctor(doctor::DoctorArgs),
 }
 

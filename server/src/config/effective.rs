@@ -144,8 +144,7 @@ impl Effective {
 
     fn read_file(&mut self, path: &Path) -> Result<(), Error> {
         let shown = path.display().to_string();
-        let text =
-            std::fs::read_to_string(path).map_err(|source| Error::Unreadable { path: shown.clone(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| Error::Unreadable { path: shown.clone(), source })?;
         let table: toml::Table = text
             .parse()
             .map_err(|error: toml::de::Error| Error::Malformed { path: shown.clone(), message: error.to_string() })?;
@@ -201,7 +200,8 @@ mod tests {
     fn later_sources_win_and_are_remembered() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("liftgate.toml");
-        std::fs::write(&file, "listen = \"0.0.0.0:1\"\ndata_dir = \"/x\"\n[webhooks]\nallow = [\"a\", \"b:1\"]\n").unwrap();
+        std::fs::write(&file, "listen = \"0.0.0.0:1\"\ndata_dir = \"/x\"\n[webhooks]\nallow = [\"a\", \"b:1\"]\n")
+            .unwrap();
         let effective = Effective::gather(
             Some(&file),
             |name| (name == "LIFTGATE_LISTEN").then(|| "0.0.0.0:2".to_owned()),
@@ -217,8 +217,7 @@ mod tests {
 
     #[test]
     fn a_wrong_value_names_the_setting_and_its_source() {
-        let effective =
-            Effective::gather(None, |_| None, &[("listen".to_owned(), "everywhere".to_owned())]).unwrap();
+        let effective = Effective::gather(None, |_| None, &[("listen".to_owned(), "everywhere".to_owned())]).unwrap();
         let error = super::super::Config::from_effective(&effective).unwrap_err().to_string();
         assert!(error.contains("`listen` (flag --set listen) is `everywhere`"), "{error}");
         let error = Effective::gather(None, |_| None, &[("lisen".to_owned(), "x".to_owned())]).unwrap_err();

@@ -22,9 +22,7 @@ use crate::{
 const INLINE_BYTES_MAX: usize = 64 * 1024;
 
 /// Admits a batch. 200 means: every accepted event is on disk and will be counted exactly once.
-pub async fn events(
-    State(app): State<App>, caller: EnvironmentCaller, request: Request,
-) -> Result<Response, ApiError> {
+pub async fn events(State(app): State<App>, caller: EnvironmentCaller, request: Request) -> Result<Response, ApiError> {
     let headers = request.headers().clone();
     let content_type = match headers.get(header::CONTENT_TYPE).map(|value| value.as_bytes()) {
         Some(value) if value.starts_with(b"application/x-ndjson") || value.starts_with(b"application/ndjson") => {

@@ -60,21 +60,14 @@ fn cors() -> CorsLayer {
 /// Headers that every answer carries.
 async fn hardened(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
-    response.headers_mut().insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        axum::http::HeaderValue::from_static("nosniff"),
-    );
+    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, axum::http::HeaderValue::from_static("nosniff"));
     response
 }
 
 async fn unknown_route(request: Request) -> Response {
-    ApiError::new(
-        StatusCode::NOT_FOUND,
-        "route_unknown",
-        format!("there is nothing at `{}`", request.uri().path()),
-    )
-    .next("`/docs` lists every route")
-    .into_response()
+    ApiError::new(StatusCode::NOT_FOUND, "route_unknown", format!("there is nothing at `{}`", request.uri().path()))
+        .next("`/docs` lists every route")
+        .into_response()
 }
 
 async fn wrong_method(request: Request) -> Response {

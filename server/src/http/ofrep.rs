@@ -45,7 +45,10 @@ impl IntoResponse for Refusal {
 
 /// Evaluates one flag and emits its exposure.
 pub async fn single(
-    State(app): State<App>, Path(key): Path<String>, caller: EnvironmentCaller, request: Request,
+    State(app): State<App>,
+    Path(key): Path<String>,
+    caller: EnvironmentCaller,
+    request: Request,
 ) -> Result<Response, ApiError> {
     let bytes = body::read(request, CONTEXT_BYTES_MAX).await?;
     let context = match context_of(&bytes, Some(&key)) {
@@ -66,9 +69,7 @@ pub async fn single(
 }
 
 /// Evaluates all flags from one snapshot. Emits exposures only where the environment opts in.
-pub async fn bulk(
-    State(app): State<App>, caller: EnvironmentCaller, request: Request,
-) -> Result<Response, ApiError> {
+pub async fn bulk(State(app): State<App>, caller: EnvironmentCaller, request: Request) -> Result<Response, ApiError> {
     let if_none_match = request.headers().get(header::IF_NONE_MATCH).cloned();
     let bytes = body::read(request, CONTEXT_BYTES_MAX).await?;
     let context = match context_of(&bytes, None) {
@@ -98,12 +99,8 @@ pub async fn bulk(
 
 /// Reads `{"context": {"targetingKey": ..., ...}}`.
 fn context_of(bytes: &[u8], key: Option<&str>) -> Result<Context, Refusal> {
-    let refuse = |code, details: String| Refusal {
-        status: StatusCode::BAD_REQUEST,
-        key: key.map(str::to_owned),
-        code,
-        details,
-    };
+    let refuse =
+        |code, details: String| Refusal { status: StatusCode::BAD_REQUEST, key: key.map(str::to_owned), code, details };
     let request: Value = serde_json::from_slice(bytes)
         .map_err(|error| refuse("PARSE_ERROR", format!("the body is not valid JSON: {error}")))?;
     let Value::Object(mut request) = request else {

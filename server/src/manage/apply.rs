@@ -83,9 +83,7 @@ impl RolloutSpec {
 }
 
 /// Applies declarations: resources as one change, then starts what is to be started.
-pub async fn apply(
-    State(app): State<App>, caller: Caller, request: Request,
-) -> Result<Json<Answer>, ApiError> {
+pub async fn apply(State(app): State<App>, caller: Caller, request: Request) -> Result<Json<Answer>, ApiError> {
     let yaml = request
         .headers()
         .get(header::CONTENT_TYPE)
@@ -93,7 +91,11 @@ pub async fn apply(
     let bytes = body::read(request, MANAGE_BYTES_MAX).await?;
     let declarations = if yaml { from_yaml(&bytes)? } else { from_json(&bytes)? };
     if declarations.len() > DECLARATIONS_MAX {
-        return Err(ApiError::invalid_field("the request", "body", format!("declares more than {DECLARATIONS_MAX} things")));
+        return Err(ApiError::invalid_field(
+            "the request",
+            "body",
+            format!("declares more than {DECLARATIONS_MAX} things"),
+        ));
     }
 
     let mut puts = Vec::new();
@@ -170,7 +172,11 @@ fn from_yaml(bytes: &[u8]) -> Result<Vec<Declaration>, ApiError> {
     let mut declarations = Vec::new();
     for (index, document) in serde_yaml_ng::Deserializer::from_str(text).enumerate() {
         let value = serde_yaml_ng::Value::deserialize(document).map_err(|error| {
-            ApiError::new(StatusCode::BAD_REQUEST, "malformed_yaml", format!("document {index} is not valid YAML: {error}"))
+            ApiError::new(
+                StatusCode::BAD_REQUEST,
+                "malformed_yaml",
+                format!("document {index} is not valid YAML: {error}"),
+            )
         })?;
         if value.is_null() {
             continue;

@@ -51,9 +51,7 @@ impl Part {
 }
 
 /// `GET /manage/v1/changes`.
-pub async fn list(
-    State(app): State<App>, caller: Caller, Query(part): Query<Part>,
-) -> Result<Json<Value>, ApiError> {
+pub async fn list(State(app): State<App>, caller: Caller, Query(part): Query<Part>) -> Result<Json<Value>, ApiError> {
     let scope = part.scope(&caller)?;
     let limit = part.limit.unwrap_or(100).clamp(1, LIST_MAX);
     let items = app.catalog.changes(&scope, part.after.unwrap_or(0), limit).await?;
@@ -63,7 +61,10 @@ pub async fn list(
 /// `GET /manage/v1/changes/stream`: server-sent events, one a change, id = sequence. Without `after` or
 /// `Last-Event-ID` it begins with what is committed after the call.
 pub async fn stream(
-    State(app): State<App>, caller: Caller, Query(part): Query<Part>, headers: HeaderMap,
+    State(app): State<App>,
+    caller: Caller,
+    Query(part): Query<Part>,
+    headers: HeaderMap,
 ) -> Result<impl IntoResponse, ApiError> {
     let scope = part.scope(&caller)?;
     let resumed = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());

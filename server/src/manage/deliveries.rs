@@ -21,7 +21,10 @@ pub struct Filter {
 
 /// `GET /manage/v1/projects/{project}/deliveries`, newest first.
 pub async fn list(
-    State(app): State<App>, caller: Caller, InProject(scope): InProject, Query(filter): Query<Filter>,
+    State(app): State<App>,
+    caller: Caller,
+    InProject(scope): InProject,
+    Query(filter): Query<Filter>,
 ) -> Result<Json<Value>, ApiError> {
     caller.may(Role::Viewer, &scope)?;
     let limit = filter.limit.unwrap_or(100).clamp(1, LIST_MAX);
@@ -31,7 +34,9 @@ pub async fn list(
 
 /// `POST /manage/v1/projects/{project}/deliveries/{id}/replay`: due again at once, under the same id.
 pub async fn replay(
-    State(app): State<App>, caller: Caller, InProject(scope): InProject,
+    State(app): State<App>,
+    caller: Caller,
+    InProject(scope): InProject,
     Path((_, id)): Path<(String, String)>,
 ) -> Result<StatusCode, ApiError> {
     caller.may(Role::Admin, &scope)?;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use liftgate_domain::{
-    Actor, Applied, Catalog, Change, ChangeKind, Credential, CredentialKind, Expected, EventDraft, Id, Key, Mutation,
+    Actor, Applied, Catalog, Change, ChangeKind, Credential, CredentialKind, EventDraft, Expected, Id, Key, Mutation,
     Resource, ResourceKind, Role, Scope, StoreError,
 };
 use liftgate_scheduler::command;
@@ -104,7 +104,9 @@ impl<'a> Lookup<'a> {
 
 /// Every live resource of a kind that exactly this scope owns.
 pub async fn all_resources(
-    catalog: &dyn Catalog, kind: ResourceKind, scope: &Scope,
+    catalog: &dyn Catalog,
+    kind: ResourceKind,
+    scope: &Scope,
 ) -> Result<Vec<Resource>, StoreError> {
     let mut all: Vec<Resource> = Vec::new();
     loop {
@@ -120,7 +122,10 @@ pub async fn all_resources(
 
 /// Checks and applies puts as one change: all or none. `None` when nothing was to be written.
 pub async fn put_all(
-    app: &App, puts: Vec<Put>, actor: Actor, reason: Option<String>,
+    app: &App,
+    puts: Vec<Put>,
+    actor: Actor,
+    reason: Option<String>,
 ) -> Result<(Option<Applied>, Vec<Outcome>), ApiError> {
     let now = app.catalog.now().await?;
     let mut lookup = Lookup::new(&*app.catalog);
@@ -135,9 +140,12 @@ pub async fn put_all(
         let checked = match spec::check(app, &lookup, &put, current.as_ref()).await? {
             Ok(checked) => checked,
             Err(found) => {
-                let prefix = if many { format!("[{index}] {} `{}`: spec.", put.kind.as_str(), put.key) } else { String::new() };
+                let prefix =
+                    if many { format!("[{index}] {} `{}`: spec.", put.kind.as_str(), put.key) } else { String::new() };
                 problems.extend(
-                    found.into_iter().map(|it| FieldError { field: format!("{prefix}{}", it.path), message: it.message }),
+                    found
+                        .into_iter()
+                        .map(|it| FieldError { field: format!("{prefix}{}", it.path), message: it.message }),
                 );
                 continue;
             }
@@ -170,7 +178,11 @@ pub async fn put_all(
             if let Some(client_key) = &client_key {
                 let inside = put.scope.with_environment(put.key.clone());
                 mutations.push(Mutation::PutResource {
-                    kind: put.kind, scope: put.scope, key: put.key, body: checked.body, expected,
+                    kind: put.kind,
+                    scope: put.scope,
+                    key: put.key,
+                    body: checked.body,
+                    expected,
                 });
                 mutations.push(Mutation::AddCredential(Credential {
                     id: Id::new(now, &*app.entropy),
@@ -185,7 +197,11 @@ pub async fn put_all(
                 }));
             } else {
                 mutations.push(Mutation::PutResource {
-                    kind: put.kind, scope: put.scope, key: put.key, body: checked.body, expected,
+                    kind: put.kind,
+                    scope: put.scope,
+                    key: put.key,
+                    body: checked.body,
+                    expected,
                 });
             }
             outcome.client_key = client_key;
@@ -193,22 +209,27 @@ pub async fn put_all(
         outcomes.push(outcome);
     }
     if !problems.is_empty() {
-        return Err(ApiError::invalid("what you declared", problems).next("nothing was changed; mend the fields and send it again"));
+        return Err(ApiError::invalid("what you declared", problems)
+            .next("nothing was changed; mend the fields and send it again"));
     }
     if mutations.is_empty() {
         return Ok((None, outcomes));
     }
     let scope = widest(&outcomes);
-    let change = Change {
-        id: Id::new(now, &*app.entropy), scope, actor, reason, kind: ChangeKind::Edit, mutations, events,
-    };
+    let change =
+        Change { id: Id::new(now, &*app.entropy), scope, actor, reason, kind: ChangeKind::Edit, mutations, events };
     let applied = app.apply(change).await?;
     Ok((Some(applied), outcomes))
 }
 
 /// Archives one resource.
 pub async fn archive(
-    app: &App, kind: ResourceKind, scope: Scope, key: Key, expected: Expected, actor: Actor,
+    app: &App,
+    kind: ResourceKind,
+    scope: Scope,
+    key: Key,
+    expected: Expected,
+    actor: Actor,
 ) -> Result<Applied, ApiError> {
     let now = app.catalog.now().await?;
     let current = app.catalog.resource(kind, &scope, &key).await?.filter(|it| !it.archived);

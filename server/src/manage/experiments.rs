@@ -12,7 +12,10 @@ use crate::{access::Caller, app::App, problem::ApiError};
 
 /// Starts an experiment: from here on its definition is fixed.
 pub async fn start(
-    State(app): State<App>, caller: Caller, InEnvironment(scope): InEnvironment, Named(key): Named,
+    State(app): State<App>,
+    caller: Caller,
+    InEnvironment(scope): InEnvironment,
+    Named(key): Named,
 ) -> Result<Json<Value>, ApiError> {
     caller.may(Role::ReleaseManager, &scope)?;
     start_experiment::start(&app, &scope, &key, caller.actor()).await.map(answer)
@@ -20,7 +23,10 @@ pub async fn start(
 
 /// Stops an experiment: its split leaves the flag, its results stay.
 pub async fn stop(
-    State(app): State<App>, caller: Caller, InEnvironment(scope): InEnvironment, Named(key): Named,
+    State(app): State<App>,
+    caller: Caller,
+    InEnvironment(scope): InEnvironment,
+    Named(key): Named,
 ) -> Result<Json<Value>, ApiError> {
     caller.may(Role::ReleaseManager, &scope)?;
     start_experiment::stop(&app, &scope, &key, caller.actor()).await.map(answer)

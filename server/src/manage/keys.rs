@@ -49,7 +49,9 @@ enum NewKeyKind {
 
 /// `GET .../keys`.
 pub async fn list(
-    State(app): State<App>, caller: Caller, InEnvironment(scope): InEnvironment,
+    State(app): State<App>,
+    caller: Caller,
+    InEnvironment(scope): InEnvironment,
 ) -> Result<Json<Value>, ApiError> {
     caller.may(Role::Viewer, &scope)?;
     let mut items = app.catalog.credentials(&scope).await?;
@@ -59,7 +61,10 @@ pub async fn list(
 
 /// `POST .../keys`.
 pub async fn create(
-    State(app): State<App>, caller: Caller, InEnvironment(scope): InEnvironment, body::Json(new): body::Json<NewKey>,
+    State(app): State<App>,
+    caller: Caller,
+    InEnvironment(scope): InEnvironment,
+    body::Json(new): body::Json<NewKey>,
 ) -> Result<Response, ApiError> {
     caller.may(Role::Admin, &scope)?;
     if app.rulesets.get(&scope).is_none() {
@@ -77,7 +82,9 @@ pub async fn create(
 
 /// `DELETE .../keys/{id}`.
 pub async fn revoke(
-    State(app): State<App>, caller: Caller, InEnvironment(scope): InEnvironment,
+    State(app): State<App>,
+    caller: Caller,
+    InEnvironment(scope): InEnvironment,
     Path((_, _, id)): Path<(String, String, String)>,
 ) -> Result<StatusCode, ApiError> {
     caller.may(Role::Admin, &scope)?;
@@ -87,15 +94,32 @@ pub async fn revoke(
 /// Stores a credential as a change of its own.
 #[allow(clippy::too_many_arguments, reason = "the columns of one credential")]
 pub async fn add(
-    app: &App, caller: &Caller, scope: Scope, kind: CredentialKind, name: String, role: Option<Role>, lookup: String,
+    app: &App,
+    caller: &Caller,
+    scope: Scope,
+    kind: CredentialKind,
+    name: String,
+    role: Option<Role>,
+    lookup: String,
     display: String,
 ) -> Result<Credential, ApiError> {
     if name.trim().is_empty() || name.len() > 200 {
-        return Err(ApiError::invalid_field("the body", "name", "must be 1 to 200 characters that tell people what it is for"));
+        return Err(ApiError::invalid_field(
+            "the body",
+            "name",
+            "must be 1 to 200 characters that tell people what it is for",
+        ));
     }
     let now = app.catalog.now().await?;
     let credential = Credential {
-        id: Id::new(now, &*app.entropy), scope: scope.clone(), kind, name, role, lookup, display, created_at: now,
+        id: Id::new(now, &*app.entropy),
+        scope: scope.clone(),
+        kind,
+        name,
+        role,
+        lookup,
+        display,
+        created_at: now,
         revoked_at: None,
     };
     let event = EventDraft {
@@ -121,7 +145,10 @@ pub async fn add(
 pub async fn revoke_in(app: &App, caller: &Caller, scope: Scope, id: String) -> Result<StatusCode, ApiError> {
     let now = app.catalog.now().await?;
     let event = EventDraft {
-        kind: "key.revoked".to_owned(), scope: scope.clone(), subject: id.clone(), data: json!({ "id": id }),
+        kind: "key.revoked".to_owned(),
+        scope: scope.clone(),
+        subject: id.clone(),
+        data: json!({ "id": id }),
     };
     app.apply(Change {
         id: Id::new(now, &*app.entropy),

@@ -35,7 +35,13 @@ fn shown(mut resource: Resource) -> Resource {
     resource
 }
 
-async fn list(app: &App, caller: &Caller, kind: ResourceKind, scope: Scope, page: Page) -> Result<Json<Value>, ApiError> {
+async fn list(
+    app: &App,
+    caller: &Caller,
+    kind: ResourceKind,
+    scope: Scope,
+    page: Page,
+) -> Result<Json<Value>, ApiError> {
     caller.may(Role::Viewer, &scope)?;
     let after = page.after.as_deref().map(|after| paths::key("after", after)).transpose()?;
     let limit = page.limit.unwrap_or(100).clamp(1, LIST_MAX);
@@ -57,7 +63,13 @@ async fn show(app: &App, caller: &Caller, kind: ResourceKind, scope: Scope, key:
 }
 
 async fn put(
-    app: &App, caller: &Caller, kind: ResourceKind, scope: Scope, key: Key, headers: &HeaderMap, spec: Value,
+    app: &App,
+    caller: &Caller,
+    kind: ResourceKind,
+    scope: Scope,
+    key: Key,
+    headers: &HeaderMap,
+    spec: Value,
 ) -> Result<Response, ApiError> {
     let put = Put { kind, scope: scope.clone(), key: key.clone(), spec, expected: expected(headers)? };
     caller.may(put.role(), &scope)?;
@@ -75,7 +87,12 @@ async fn put(
 }
 
 async fn archive(
-    app: &App, caller: &Caller, kind: ResourceKind, scope: Scope, key: Key, headers: &HeaderMap,
+    app: &App,
+    caller: &Caller,
+    kind: ResourceKind,
+    scope: Scope,
+    key: Key,
+    headers: &HeaderMap,
 ) -> Result<StatusCode, ApiError> {
     caller.may(role_to_write(kind), &scope)?;
     edit::archive(app, kind, scope, key, expected(headers)?, caller.actor()).await?;
@@ -103,7 +120,10 @@ macro_rules! handlers {
     ($list:ident, $show:ident, $put:ident, $archive:ident, $scope:ident) => {
         /// Lists a collection by key, page by page.
         pub async fn $list(
-            State(app): State<App>, caller: Caller, $scope(scope): $scope, Collection(kind): Collection,
+            State(app): State<App>,
+            caller: Caller,
+            $scope(scope): $scope,
+            Collection(kind): Collection,
             Query(page): Query<Page>,
         ) -> Result<Json<Value>, ApiError> {
             list(&app, &caller, kind, scope, page).await
@@ -111,7 +131,10 @@ macro_rules! handlers {
 
         /// Shows one thing.
         pub async fn $show(
-            State(app): State<App>, caller: Caller, $scope(scope): $scope, Collection(kind): Collection,
+            State(app): State<App>,
+            caller: Caller,
+            $scope(scope): $scope,
+            Collection(kind): Collection,
             Named(key): Named,
         ) -> Result<Response, ApiError> {
             show(&app, &caller, kind, scope, key).await
@@ -119,16 +142,25 @@ macro_rules! handlers {
 
         /// Creates or replaces one thing.
         pub async fn $put(
-            State(app): State<App>, caller: Caller, $scope(scope): $scope, Collection(kind): Collection,
-            Named(key): Named, headers: HeaderMap, body::Json(spec): body::Json<Value>,
+            State(app): State<App>,
+            caller: Caller,
+            $scope(scope): $scope,
+            Collection(kind): Collection,
+            Named(key): Named,
+            headers: HeaderMap,
+            body::Json(spec): body::Json<Value>,
         ) -> Result<Response, ApiError> {
             put(&app, &caller, kind, scope, key, &headers, spec).await
         }
 
         /// Archives one thing: kept, no longer served.
         pub async fn $archive(
-            State(app): State<App>, caller: Caller, $scope(scope): $scope, Collection(kind): Collection,
-            Named(key): Named, headers: HeaderMap,
+            State(app): State<App>,
+            caller: Caller,
+            $scope(scope): $scope,
+            Collection(kind): Collection,
+            Named(key): Named,
+            headers: HeaderMap,
         ) -> Result<StatusCode, ApiError> {
             archive(&app, &caller, kind, scope, key, &headers).await
         }
@@ -140,7 +172,9 @@ handlers!(list_in_environment, show_in_environment, put_in_environment, archive_
 
 /// Lists the projects that the token opens.
 pub async fn list_projects(
-    State(app): State<App>, caller: Caller, Query(page): Query<Page>,
+    State(app): State<App>,
+    caller: Caller,
+    Query(page): Query<Page>,
 ) -> Result<Json<Value>, ApiError> {
     if caller.scope().project.is_none() {
         return list(&app, &caller, ResourceKind::Project, Scope::organization(), page).await;
@@ -155,7 +189,9 @@ pub async fn list_projects(
 
 /// Shows a project.
 pub async fn show_project(
-    State(app): State<App>, caller: Caller, Path(project): Path<String>,
+    State(app): State<App>,
+    caller: Caller,
+    Path(project): Path<String>,
 ) -> Result<Response, ApiError> {
     let key = paths::key("project", &project)?;
     caller.may(Role::Viewer, &Scope::project(key.clone()))?;
@@ -169,7 +205,10 @@ pub async fn show_project(
 
 /// Creates or replaces a project.
 pub async fn put_project(
-    State(app): State<App>, caller: Caller, Path(project): Path<String>, headers: HeaderMap,
+    State(app): State<App>,
+    caller: Caller,
+    Path(project): Path<String>,
+    headers: HeaderMap,
     body::Json(spec): body::Json<Value>,
 ) -> Result<Response, ApiError> {
     let key = paths::key("project", &project)?;
@@ -178,7 +217,10 @@ pub async fn put_project(
 
 /// Archives a project.
 pub async fn archive_project(
-    State(app): State<App>, caller: Caller, Path(project): Path<String>, headers: HeaderMap,
+    State(app): State<App>,
+    caller: Caller,
+    Path(project): Path<String>,
+    headers: HeaderMap,
 ) -> Result<StatusCode, ApiError> {
     let key = paths::key("project", &project)?;
     archive(&app, &caller, ResourceKind::Project, Scope::organization(), key, &headers).await

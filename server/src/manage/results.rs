@@ -64,7 +64,10 @@ struct ArmComparison {
 
 /// `GET .../experiments/{key}/results`.
 pub async fn show(
-    State(app): State<App>, caller: Caller, InEnvironment(scope): InEnvironment, Named(key): Named,
+    State(app): State<App>,
+    caller: Caller,
+    InEnvironment(scope): InEnvironment,
+    Named(key): Named,
 ) -> Result<Json<Readout>, ApiError> {
     caller.may(Role::Viewer, &scope)?;
     read(&app, &scope, key).await.map(Json)
@@ -127,9 +130,15 @@ async fn read(app: &App, scope: &Scope, key: Key) -> Result<Readout, ApiError> {
     })
 }
 
-fn metric_readout(role: &'static str, query: &MetricQuery, answer: &MomentsAnswer, experiment: &Experiment) -> MetricReadout {
+fn metric_readout(
+    role: &'static str,
+    query: &MetricQuery,
+    answer: &MomentsAnswer,
+    experiment: &Experiment,
+) -> MetricReadout {
     // An experiment has one stage; several would pool here, which a fixed split allows.
-    let mut by_arm: BTreeMap<&str, Moments> = experiment.arms.keys().map(|arm| (arm.as_str(), Moments::default())).collect();
+    let mut by_arm: BTreeMap<&str, Moments> =
+        experiment.arms.keys().map(|arm| (arm.as_str(), Moments::default())).collect();
     for cell in answer.cells.iter().filter(|cell| cell.metric == query.key) {
         if let Some(moments) = by_arm.get_mut(cell.arm.as_str()) {
             moments.merge(&cell.moments);

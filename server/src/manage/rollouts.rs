@@ -7,9 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use liftgate_domain::{Actor, Applied, Decision, Key, Role, Rollout, Scope, catalog::LIST_MAX};
-use liftgate_scheduler::{
-    CommandError, Policy, StartRollout, command, replay as replay_engine, why as why_engine,
-};
+use liftgate_scheduler::{CommandError, Policy, StartRollout, command, replay as replay_engine, why as why_engine};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -61,7 +59,10 @@ pub struct Reason {
 
 /// Starts a rollout and makes it visible on this node.
 pub async fn start_command(
-    app: &App, command: StartRollout, actor: Actor, reason: Option<String>,
+    app: &App,
+    command: StartRollout,
+    actor: Actor,
+    reason: Option<String>,
 ) -> Result<Rollout, ApiError> {
     let (rollout, applied) = command::start(&*app.catalog, &*app.entropy, command, actor, reason).await?;
     app.after(&applied).await;
@@ -70,19 +71,23 @@ pub async fn start_command(
 
 /// `POST .../rollouts`.
 pub async fn start(
-    State(app): State<App>, caller: Caller, InEnvironment(scope): InEnvironment, body::Json(start): body::Json<Start>,
+    State(app): State<App>,
+    caller: Caller,
+    InEnvironment(scope): InEnvironment,
+    body::Json(start): body::Json<Start>,
 ) -> Result<Response, ApiError> {
     caller.may(Role::ReleaseManager, &scope)?;
-    let spec: RolloutSpec = serde_path_to_error::deserialize(Value::Object(start.spec.0)).map_err(|error| {
-        ApiError::invalid_field("the body", &error.path().to_string(), error.inner().to_string())
-    })?;
+    let spec: RolloutSpec = serde_path_to_error::deserialize(Value::Object(start.spec.0))
+        .map_err(|error| ApiError::invalid_field("the body", &error.path().to_string(), error.inner().to_string()))?;
     let rollout = start_command(&app, spec.command(scope, start.key), caller.actor(), start.reason).await?;
     Ok((StatusCode::CREATED, Json(rollout)).into_response())
 }
 
 /// `GET .../rollouts`.
 pub async fn list(
-    State(app): State<App>, caller: Caller, InEnvironment(scope): InEnvironment,
+    State(app): State<App>,
+    caller: Caller,
+    InEnvironment(scope): InEnvironment,
 ) -> Result<Json<Value>, ApiError> {
     caller.may(Role::Viewer, &scope)?;
     let items = app.catalog.rollouts(&scope).await?;
@@ -92,7 +97,10 @@ pub async fn list(
 
 /// `GET .../rollouts/{key}`.
 pub async fn show(
-    State(app): State<App>, caller: Caller, InEnvironment(scope): InEnvironment, Named(key): Named,
+    State(app): State<App>,
+    caller: Caller,
+    InEnvironment(scope): InEnvironment,
+    Named(key): Named,
 ) -> Result<Json<Value>, ApiError> {
     caller.may(Role::Viewer, &scope)?;
     Ok(Json(with_share(&find(&app, &scope, &key).await?)))
@@ -100,7 +108,10 @@ pub async fn show(
 
 /// `GET .../rollouts/{key}/why`: what the next look would say, and why it stands where it stands.
 pub async fn why(
-    State(app): State<App>, caller: Caller, InEnvironment(scope): InEnvironment, Named(key): Named,
+    State(app): State<App>,
+    caller: Caller,
+    InEnvironment(scope): InEnvironment,
+    Named(key): Named,
 ) -> Result<Json<Value>, ApiError> {
     caller.may(Role::Viewer, &scope)?;
     let report = why_engine(&*app.catalog, &*app.warehouse, &*app.loss, &scope, &key).await?;
@@ -122,7 +133,10 @@ pub struct After {
 
 /// `GET .../rollouts/{key}/decisions`.
 pub async fn decisions(
-    State(app): State<App>, caller: Caller, InEnvironment(scope): InEnvironment, Named(key): Named,
+    State(app): State<App>,
+    caller: Caller,
+    InEnvironment(scope): InEnvironment,
+    Named(key): Named,
     Query(page): Query<After>,
 ) -> Result<Json<Value>, ApiError> {
     caller.may(Role::Viewer, &scope)?;
@@ -134,7 +148,10 @@ pub async fn decisions(
 
 /// `GET .../rollouts/{key}/replay`: every decision computed again from its record and compared bit for bit.
 pub async fn replay(
-    State(app): State<App>, caller: Caller, InEnvironment(scope): InEnvironment, Named(key): Named,
+    State(app): State<App>,
+    caller: Caller,
+    InEnvironment(scope): InEnvironment,
+    Named(key): Named,
 ) -> Result<Response, ApiError> {
     caller.may(Role::Viewer, &scope)?;
     let rollout = find(&app, &scope, &key).await?;

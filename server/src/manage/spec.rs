@@ -44,9 +44,7 @@ struct Project {
 type Verdict = Result<Checked, Vec<Problem>>;
 
 /// Checks a body of any kind; the inner error lists every problem with the path of its field.
-pub async fn check(
-    app: &App, lookup: &Lookup<'_>, put: &Put, current: Option<&Resource>,
-) -> Result<Verdict, ApiError> {
+pub async fn check(app: &App, lookup: &Lookup<'_>, put: &Put, current: Option<&Resource>) -> Result<Verdict, ApiError> {
     let spec = if put.spec.is_null() { Value::Object(Default::default()) } else { put.spec.clone() };
     match put.kind {
         ResourceKind::Project => Ok(decode::<Project>(spec).map(|it| Checked::plain(&it))),

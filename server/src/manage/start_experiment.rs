@@ -41,24 +41,28 @@ pub async fn start(app: &App, scope: &Scope, key: &Key, actor: Actor) -> Result<
     let (state_resource, mut state) = state_of(app, scope, &experiment.flag).await?;
     let rule_id = rule_of(key)?;
     let number = app.catalog.reserve_number("run").await?;
-    let weights: Vec<(String, u32)> = experiment.arms.iter().filter(|(_, w)| **w > 0).map(|(k, w)| (k.clone(), *w)).collect();
+    let weights: Vec<(String, u32)> =
+        experiment.arms.iter().filter(|(_, w)| **w > 0).map(|(k, w)| (k.clone(), *w)).collect();
     let ranges = ranges_for_weights(&weights, &[])
         .map_err(|error| ApiError::invalid_field("the experiment", "arms", error.to_string()))?;
     let salt = format!("{}/{rule_id}", experiment.flag);
     state.enabled = true;
     state.rules.retain(|rule| rule.id != rule_id);
-    state.rules.insert(0, Rule {
-        id: rule_id,
-        description: Some(format!("split of experiment `{key}`")),
-        when: Condition::All(Vec::new()),
-        serve: Serve::Split(Split {
-            unit: experiment.unit.clone(),
-            salt: salt.clone(),
-            share: experiment.coverage,
-            ranges: ranges.clone(),
-            run: Some(RunRef { number, kind: RunKind::Experiment, key: key.clone(), stage: 0 }),
-        }),
-    });
+    state.rules.insert(
+        0,
+        Rule {
+            id: rule_id,
+            description: Some(format!("split of experiment `{key}`")),
+            when: Condition::All(Vec::new()),
+            serve: Serve::Split(Split {
+                unit: experiment.unit.clone(),
+                salt: salt.clone(),
+                share: experiment.coverage,
+                ranges: ranges.clone(),
+                run: Some(RunRef { number, kind: RunKind::Experiment, key: key.clone(), stage: 0 }),
+            }),
+        },
+    );
     let run = Run {
         scope: scope.clone(),
         environment: environment.number,
@@ -89,11 +93,7 @@ pub async fn stop(app: &App, scope: &Scope, key: &Key, actor: Actor) -> Result<A
     let (state_resource, mut state) = state_of(app, scope, &experiment.flag).await?;
     let rule_id = rule_of(key)?;
     state.rules.retain(|rule| rule.id != rule_id);
-    let mut run = app
-        .catalog
-        .run(scope, number)
-        .await?
-        .ok_or_else(|| ApiError::not_found(format!("run {number}")))?;
+    let mut run = app.catalog.run(scope, number).await?.ok_or_else(|| ApiError::not_found(format!("run {number}")))?;
     run.history.ended_at = Some(now);
     experiment.stopped_at = Some(now);
     commit(app, scope, key, actor, "experiment.stopped", resource, experiment, state_resource, state, run).await
@@ -101,11 +101,21 @@ pub async fn stop(app: &App, scope: &Scope, key: &Key, actor: Actor) -> Result<A
 
 #[allow(clippy::too_many_arguments, reason = "the parts of one change, each of its own type")]
 async fn commit(
-    app: &App, scope: &Scope, key: &Key, actor: Actor, event: &str, resource: Resource, experiment: Experiment,
-    state_resource: Option<Resource>, state: FlagState, run: Run,
+    app: &App,
+    scope: &Scope,
+    key: &Key,
+    actor: Actor,
+    event: &str,
+    resource: Resource,
+    experiment: Experiment,
+    state_resource: Option<Resource>,
+    state: FlagState,
+    run: Run,
 ) -> Result<Applied, ApiError> {
     let now = app.catalog.now().await?;
-    let body = |typed: Result<serde_json::Value, serde_json::Error>| typed.expect("bodies have string keys and finite numbers");
+    let body = |typed: Result<serde_json::Value, serde_json::Error>| {
+        typed.expect("bodies have string keys and finite numbers")
+    };
     let data = json!({"experiment": key, "flag": experiment.flag, "run": run.number(), "arms": experiment.arms});
     let change = Change {
         id: Id::new(now, &*app.entropy),

@@ -34,21 +34,22 @@ pub async fn list(State(app): State<App>, caller: Caller) -> Result<Json<Value>,
 
 /// `POST /manage/v1/tokens`: for the whole organization, or for one project.
 pub async fn create(
-    State(app): State<App>, caller: Caller, body::Json(new): body::Json<NewToken>,
+    State(app): State<App>,
+    caller: Caller,
+    body::Json(new): body::Json<NewToken>,
 ) -> Result<Response, ApiError> {
     let scope = new.project.map_or_else(|| caller.scope().clone(), Scope::project);
     caller.may(Role::Admin, &scope)?;
     let key = random_key(&app, "lgt_");
     let display = format!("{}...", &key[..8]);
     let token =
-        add(&app, &caller, scope, CredentialKind::Token, new.name, Some(new.role), lookup_of_secret(&key), display).await?;
+        add(&app, &caller, scope, CredentialKind::Token, new.name, Some(new.role), lookup_of_secret(&key), display)
+            .await?;
     Ok((StatusCode::CREATED, Json(with_secret(&token, key))).into_response())
 }
 
 /// `DELETE /manage/v1/tokens/{id}`.
-pub async fn revoke(
-    State(app): State<App>, caller: Caller, Path(id): Path<String>,
-) -> Result<StatusCode, ApiError> {
+pub async fn revoke(State(app): State<App>, caller: Caller, Path(id): Path<String>) -> Result<StatusCode, ApiError> {
     caller.may(Role::Admin, caller.scope())?;
     let tokens = app.catalog.credentials(caller.scope()).await?;
     let token = tokens

@@ -9,11 +9,12 @@ use crate::{access::Caller, app::App, problem::ApiError};
 
 /// `GET .../events/counts`.
 pub async fn counts(
-    State(app): State<App>, caller: Caller, InEnvironment(scope): InEnvironment,
+    State(app): State<App>,
+    caller: Caller,
+    InEnvironment(scope): InEnvironment,
 ) -> Result<Json<Value>, ApiError> {
     caller.may(Role::Viewer, &scope)?;
-    let snapshot =
-        app.rulesets.get(&scope).ok_or_else(|| ApiError::not_found(format!("environment `{scope}`")))?;
+    let snapshot = app.rulesets.get(&scope).ok_or_else(|| ApiError::not_found(format!("environment `{scope}`")))?;
     let stored = app.warehouse.counts(snapshot.number).await?;
     Ok(Json(json!({"stored": stored, "ingest": app.ingest.counters()})))
 }

@@ -96,9 +96,12 @@ pub(super) fn counts(batches: &[Arc<SealedBatch>], environment: u64) -> EventCou
     }
 }
 
+/// What orders the rows of one id: receipt, node, epoch, sequence.
+type Rank<'a> = (Timestamp, &'a str, u64, u64);
+
 /// One row an event id: the one received first; of those the one of the smallest (node, epoch, sequence).
 fn distinct(batches: &[Arc<SealedBatch>], environment: u64) -> BTreeMap<&str, &EventRow> {
-    let mut rows: BTreeMap<&str, ((Timestamp, &str, u64, u64), &EventRow)> = BTreeMap::new();
+    let mut rows: BTreeMap<&str, (Rank<'_>, &EventRow)> = BTreeMap::new();
     for batch in batches {
         for row in batch.rows.iter().filter(|row| row.environment == environment) {
             let rank = (row.received_at, &*batch.node, batch.epoch, batch.sequence);

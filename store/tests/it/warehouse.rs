@@ -1,5 +1,7 @@
 //! The port `Warehouse`: the definition in examples, the engines against the definition, and what survives a crash.
 
+#![allow(clippy::unwrap_used, reason = "the helpers of tests are tests, which clippy cannot know")]
+
 #[path = "warehouse/conformance.rs"]
 mod conformance;
 #[cfg(feature = "parquet")]

@@ -8,7 +8,10 @@ use super::{Checked, Verdict, decode, problem};
 use crate::manage::edit::{Lookup, Put};
 
 pub(super) async fn check(
-    lookup: &Lookup<'_>, put: &Put, spec: Value, current: Option<&Resource>,
+    lookup: &Lookup<'_>,
+    put: &Put,
+    spec: Value,
+    current: Option<&Resource>,
 ) -> Result<Verdict, StoreError> {
     let mut experiment: Experiment = match decode(spec) {
         Ok(experiment) => experiment,
@@ -25,7 +28,10 @@ pub(super) async fn check(
     if let Some(before) = before.filter(|it| it.run.is_some()) {
         let named = Experiment { name: experiment.name.clone(), ..before };
         if named != experiment {
-            problems.push(problem("spec", "cannot be changed once the experiment has started; stop it and declare a new one"));
+            problems.push(problem(
+                "spec",
+                "cannot be changed once the experiment has started; stop it and declare a new one",
+            ));
         }
     }
 
@@ -56,7 +62,10 @@ pub(super) async fn check(
     for (field, metrics) in [("success", &experiment.success), ("secondary", &experiment.secondary)] {
         for (index, metric) in metrics.iter().enumerate() {
             if lookup.body(ResourceKind::Metric, &project, metric).await?.is_none() {
-                problems.push(problem(&format!("{field}[{index}]"), format!("metric `{metric}` not found; declare it first")));
+                problems.push(problem(
+                    &format!("{field}[{index}]"),
+                    format!("metric `{metric}` not found; declare it first"),
+                ));
             }
         }
     }

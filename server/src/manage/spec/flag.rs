@@ -11,7 +11,10 @@ use crate::{
 };
 
 pub(super) async fn check(
-    lookup: &Lookup<'_>, put: &Put, spec: Value, current: Option<&Resource>,
+    lookup: &Lookup<'_>,
+    put: &Put,
+    spec: Value,
+    current: Option<&Resource>,
 ) -> Result<Verdict, ApiError> {
     let flag: Flag = match with_key(spec, &put.key).and_then(decode) {
         Ok(flag) => flag,

@@ -12,7 +12,10 @@ use crate::{
 };
 
 pub(super) async fn check(
-    lookup: &Lookup<'_>, put: &Put, mut spec: Value, current: Option<&Resource>,
+    lookup: &Lookup<'_>,
+    put: &Put,
+    mut spec: Value,
+    current: Option<&Resource>,
 ) -> Result<Verdict, ApiError> {
     let Some(flag) = lookup.body(ResourceKind::Flag, &put.scope.to_project(), &put.key).await? else {
         return Err(ApiError::not_found(format!("flag `{}` in project `{}`", put.key, put.scope.project_column()))
@@ -33,8 +36,7 @@ pub(super) async fn check(
         Err(problems) => return Ok(Err(problems)),
     };
     keep_owned_rules(lookup, put, before.as_ref(), &mut state).await?;
-    let problems: Vec<Problem> =
-        invented_runs(before.as_ref(), &state).chain(validate(&flag, Some(&state))).collect();
+    let problems: Vec<Problem> = invented_runs(before.as_ref(), &state).chain(validate(&flag, Some(&state))).collect();
     Ok(if problems.is_empty() { Ok(Checked::plain(&state)) } else { Err(problems) })
 }
 
@@ -43,7 +45,8 @@ fn complete_rules(spec: &mut Value, flag: &Key, before: Option<&FlagState>, prob
     if let Some(rules) = spec.get_mut("rules").and_then(Value::as_array_mut) {
         for (index, rule) in rules.iter_mut().enumerate() {
             let id = rule.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
-            let old = before.and_then(|state| state.rules.iter().find(|old| old.id.as_ref() == id)).map(|old| &old.serve);
+            let old =
+                before.and_then(|state| state.rules.iter().find(|old| old.id.as_ref() == id)).map(|old| &old.serve);
             if let Some(serve) = rule.get_mut("serve") {
                 complete_serve(serve, &format!("rules[{index}].serve"), &format!("{flag}/{id}"), old, problems);
             }
@@ -65,9 +68,9 @@ fn complete_serve(serve: &mut Value, path: &str, salt: &str, old: Option<&Serve>
         let Some(fields) = serve.get_mut(kind).and_then(Value::as_object_mut) else { continue };
         fields.entry("salt").or_insert_with(|| old_salt.unwrap_or(salt).into());
         if let Some(weights) = fields.remove("weights") {
-            match weights_of(&weights).and_then(|weights| {
-                ranges_for_weights(&weights, old_ranges).map_err(|error| error.to_string())
-            }) {
+            match weights_of(&weights)
+                .and_then(|weights| ranges_for_weights(&weights, old_ranges).map_err(|error| error.to_string()))
+            {
                 Ok(ranges) => {
                     let ranges = serde_json::to_value(ranges).expect("ranges are plain numbers and names");
                     fields.insert("ranges".to_owned(), ranges);
@@ -92,7 +95,10 @@ fn weights_of(value: &Value) -> Result<Vec<(String, u32)>, String> {
 
 /// A rule with a run that goes on stays exactly as it is: kept in place when left out, refused when edited.
 async fn keep_owned_rules(
-    lookup: &Lookup<'_>, put: &Put, before: Option<&FlagState>, state: &mut FlagState,
+    lookup: &Lookup<'_>,
+    put: &Put,
+    before: Option<&FlagState>,
+    state: &mut FlagState,
 ) -> Result<(), ApiError> {
     let Some(before) = before else { return Ok(()) };
     let active = lookup.catalog().rollouts(&put.scope).await?;
@@ -121,14 +127,15 @@ fn run_of(rule: &Rule) -> Option<&RunRef> {
 }
 
 /// Runs are given out by the server alone.
-fn invented_runs<'a>(
-    before: Option<&'a FlagState>, state: &'a FlagState,
-) -> impl Iterator<Item = Problem> + 'a {
+fn invented_runs<'a>(before: Option<&'a FlagState>, state: &'a FlagState) -> impl Iterator<Item = Problem> + 'a {
     state.rules.iter().enumerate().filter_map(move |(index, rule)| {
         let run = run_of(rule)?;
         let known = before.and_then(|state| state.rules.iter().find(|old| old.id == rule.id)).and_then(run_of);
         (known != Some(run)).then(|| {
-            problem(&format!("rules[{index}].serve.run"), "is given out by the server when a rollout or experiment starts")
+            problem(
+                &format!("rules[{index}].serve.run"),
+                "is given out by the server when a rollout or experiment starts",
+            )
         })
     })
 }

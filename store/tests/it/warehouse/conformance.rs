@@ -35,12 +35,15 @@ async fn append_all(warehouse: &dyn Warehouse, batches: &[Arc<SealedBatch>]) {
     }
 }
 
+/// Units and the sum over them; `None` when no unit is in.
+type Total = Option<(u64, f64)>;
+
 /// One example: rows, all received by `through_ms`, a question, and (metric, arm) -> (units, sum over units).
 struct Example {
     rows: Vec<EventRow>,
     through_ms: i64,
     query: MomentsQuery,
-    expected: Vec<(&'static str, &'static str, Option<(u64, f64)>)>,
+    expected: Vec<(&'static str, &'static str, Total)>,
 }
 
 impl Example {

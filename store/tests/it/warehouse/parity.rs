@@ -10,7 +10,7 @@ use rand::{Rng, SeedableRng};
 use super::stand::Stand;
 use super::world::World;
 
-const WORLDS: u64 = 10;
+const WORLDS: u64 = 6;
 const TOLERANCE: f64 = 1e-9;
 
 /// Where the rows are when the question is asked.

@@ -1,0 +1,11 @@
+//! The binary as users meet it: a real process, real HTTP, real stores.
+
+mod api;
+mod bad_events;
+mod bad_input;
+mod command_line;
+mod crash;
+mod harness;
+mod routes;
+mod the_loop;
+mod tidy;
