@@ -18,15 +18,18 @@ pub struct FieldError {
     pub message: String,
 }
 
-/// An error answer.
+/// An error answer. Boxed, so that the good answers beside it stay small.
+#[derive(Clone, Debug)]
+pub struct ApiError(Box<Answer>);
+
 #[derive(Clone, Debug, Serialize)]
-pub struct ApiError {
+struct Answer {
     #[serde(rename = "type")]
     kind: &'static str,
     title: String,
     status: u16,
     /// Stable; programs may match on it.
-    pub code: &'static str,
+    code: &'static str,
     detail: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<FieldError>,
@@ -39,7 +42,7 @@ pub struct ApiError {
 impl ApiError {
     /// An error with a stable code and a sentence.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Answer {
             kind: "about:blank",
             title: status.canonical_reason().unwrap_or("Error").to_owned(),
             status: status.as_u16(),
@@ -48,7 +51,7 @@ impl ApiError {
             errors: Vec::new(),
             next: None,
             retry_after_s: None,
-        }
+        }))
     }
 
     /// A thing that is not there.
@@ -59,7 +62,9 @@ impl ApiError {
     /// A body whose fields are at fault.
     pub fn invalid(what: impl std::fmt::Display, errors: Vec<FieldError>) -> Self {
         let first = errors.first().map(|error| format!(": `{}` {}", error.field, error.message)).unwrap_or_default();
-        Self { errors, ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", format!("{what} is not valid{first}")) }
+        let mut error = Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", format!("{what} is not valid{first}"));
+        error.0.errors = errors;
+        error
     }
 
     /// One field at fault.
@@ -69,19 +74,14 @@ impl ApiError {
 
     /// Adds the next step.
     pub fn next(mut self, step: impl Into<String>) -> Self {
-        self.next = Some(step.into());
+        self.0.next = Some(step.into());
         self
     }
 
     /// Asks the caller to come back.
     pub fn retry_after(mut self, seconds: u64) -> Self {
-        self.retry_after_s = Some(seconds);
+        self.0.retry_after_s = Some(seconds);
         self
-    }
-
-    /// The sentence.
-    pub fn detail(&self) -> &str {
-        &self.detail
     }
 }
 
@@ -113,9 +113,9 @@ impl From<StoreError> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let retry_after_s = self.retry_after_s;
-        let mut response = (status, Json(self)).into_response();
+        let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let retry_after_s = self.0.retry_after_s;
+        let mut response = (status, Json(self.0)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = retry_after_s {
