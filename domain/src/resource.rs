@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::{Scope, StoreError};
 
-/// What a resource is. The level says which scope owns it.
+/// What a resource is. The level says which scope owns it; the order is that in which a declaration is applied.
 #[derive(Copy, Clone, Debug, Eq, PartialEq, Ord, PartialOrd, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ResourceKind {
@@ -14,12 +14,12 @@ pub enum ResourceKind {
     Project,
     /// An environment ([`crate::Environment`]); owned by a project.
     Environment,
+    /// A segment ([`liftgate_evaluator::Segment`]); owned by a project.
+    Segment,
     /// A flag ([`liftgate_evaluator::Flag`]); owned by a project.
     Flag,
     /// What a flag does in one environment ([`liftgate_evaluator::FlagState`]); its key is the flag's.
     FlagState,
-    /// A segment ([`liftgate_evaluator::Segment`]); owned by a project.
-    Segment,
     /// A metric ([`crate::Metric`]); owned by a project.
     Metric,
     /// A ramp policy (the scheduler's `Policy`); owned by a project.

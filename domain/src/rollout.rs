@@ -60,8 +60,6 @@ pub enum HoldCode {
     Crossover,
     /// Exposures were lost before they were logged.
     ExposureLoss,
-    /// The stage has not baked long enough.
-    MinBake,
 }
 
 impl HoldCode {
@@ -76,7 +74,6 @@ impl HoldCode {
             Self::Srm => "SRM",
             Self::Crossover => "CROSSOVER",
             Self::ExposureLoss => "EXPOSURE_LOSS",
-            Self::MinBake => "MIN_BAKE",
         }
     }
 }

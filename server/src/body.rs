@@ -3,10 +3,11 @@
 use std::io::Read;
 
 use axum::{
-    body::Bytes,
     extract::{FromRequest, Request},
     http::{HeaderMap, StatusCode, header},
 };
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
 use serde::de::DeserializeOwned;
 
 use crate::{app::App, problem::ApiError};
@@ -17,6 +18,8 @@ pub const MANAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const CONTEXT_BYTES_MAX: usize = 256 * 1024;
 /// The most bytes of an event batch, packed or unpacked.
 pub const BATCH_BYTES_MAX: usize = 5 * 1024 * 1024;
+/// The most bytes that are read only to be thrown away before an answer.
+const DRAIN_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// The answer to a body that is too large.
 pub fn too_large(bytes_max: usize) -> ApiError {
@@ -66,23 +69,33 @@ impl<T: DeserializeOwned + Default> FromRequest<App> for MaybeJson<T> {
     }
 }
 
-/// Reads a body of at most `bytes_max`.
+/// Reads a body of at most `bytes_max`. What is beyond is read and thrown away, up to a bound, so that the sender hears
+/// why it was refused instead of a broken connection.
 pub async fn read(request: Request, bytes_max: usize) -> Result<Bytes, ApiError> {
-    let declared =
-        request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
-    if declared.is_some_and(|length| length > bytes_max) {
+    let declared = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<usize>().ok())
+        .unwrap_or(0);
+    if declared > DRAIN_BYTES_MAX {
         return Err(too_large(bytes_max));
     }
-    axum::body::to_bytes(request.into_body(), bytes_max).await.map_err(|error| {
-        let mut source: Option<&dyn std::error::Error> = Some(&error);
-        while let Some(cause) = source {
-            if cause.to_string().contains("length limit exceeded") {
-                return too_large(bytes_max);
-            }
-            source = cause.source();
+    let mut stream = request.into_body().into_data_stream();
+    let mut body = BytesMut::with_capacity(declared.min(bytes_max));
+    let mut seen = 0_usize;
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.map_err(|error| {
+            ApiError::new(StatusCode::BAD_REQUEST, "body_incomplete", format!("the body could not be read: {error}"))
+        })?;
+        seen = seen.saturating_add(chunk.len());
+        if seen > DRAIN_BYTES_MAX {
+            break;
         }
-        ApiError::new(StatusCode::BAD_REQUEST, "body_incomplete", format!("the body could not be read: {error}"))
-    })
+        if seen <= bytes_max {
+            body.extend_from_slice(&chunk);
+        }
+    }
+    if seen > bytes_max { Err(too_large(bytes_max)) } else { Ok(body.freeze()) }
 }
 
 /// Unpacks a body by its `Content-Encoding`, never beyond `bytes_max`.

@@ -21,7 +21,8 @@ pub async fn run(args: &ConfigArgs, clock: Arc<dyn Clock>, entropy: Arc<dyn Entr
 
 /// Text on a terminal, JSON elsewhere; `RUST_LOG` filters.
 fn log_to_stderr() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn,datafusion=warn"));
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new("info,sqlx=warn,datafusion=warn,tokio_cron_scheduler=warn"));
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() {
         builder.with_target(false).init();

@@ -80,7 +80,7 @@ pub async fn start(
     let spec: RolloutSpec = serde_path_to_error::deserialize(Value::Object(start.spec.0))
         .map_err(|error| ApiError::invalid_field("the body", &error.path().to_string(), error.inner().to_string()))?;
     let rollout = start_command(&app, spec.command(scope, start.key), caller.actor(), start.reason).await?;
-    Ok((StatusCode::CREATED, Json(rollout)).into_response())
+    Ok((StatusCode::CREATED, Json(with_share(&rollout))).into_response())
 }
 
 /// `GET .../rollouts`.
@@ -164,6 +164,14 @@ pub async fn replay(
         if !full {
             break;
         }
+    }
+    if records.last().map_or("", |last| &last.hash) != rollout.decision_hash {
+        return Err(ApiError::new(
+            StatusCode::CONFLICT,
+            "replay_differs",
+            format!("record {} is missing or altered: the rollout names another last hash", rollout.decision_seq),
+        )
+        .next("compare the records with a backup"));
     }
     match replay_engine(&records) {
         Ok(report) => Ok(Json(report).into_response()),

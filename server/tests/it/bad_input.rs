@@ -139,6 +139,12 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
         "maybe",
     ),
     (
+        "an unknown segment",
+        "{kind: flag_state, project: shop, environment: production, key: checkout, spec: {enabled: true, rules: [{id: r, when: {segment: nobody}, serve: {variation: on}}]}}",
+        "rules[0].when",
+        "nobody",
+    ),
+    (
         "a run that nobody gave out",
         "{kind: flag_state, project: shop, environment: production, key: checkout, spec: {enabled: true, rules: [{id: r, serve: {ramp: {treatment: on, control: off, share: 5%, run: {number: 9, kind: rollout, key: x, stage: 0}}}}]}}",
         "rules[0].serve.run",

@@ -7,6 +7,7 @@ mod bad_events;
 mod bad_input;
 mod command_line;
 mod crash;
+mod docs;
 mod harness;
 mod routes;
 mod the_loop;
