@@ -36,7 +36,9 @@ pub(super) async fn check(
         Err(problems) => return Ok(Err(problems)),
     };
     keep_owned_rules(lookup, put, before.as_ref(), &mut state).await?;
-    let problems: Vec<Problem> = invented_runs(before.as_ref(), &state).chain(validate(&flag, Some(&state))).collect();
+    let mut problems: Vec<Problem> =
+        invented_runs(before.as_ref(), &state).chain(validate(&flag, Some(&state))).collect();
+    problems.extend(unknown_segments(lookup, put, &state).await?);
     Ok(if problems.is_empty() { Ok(Checked::plain(&state)) } else { Err(problems) })
 }
 
@@ -124,6 +126,20 @@ fn run_of(rule: &Rule) -> Option<&RunRef> {
         Serve::Ramp(ramp) => ramp.run.as_ref(),
         Serve::Variation(_) => None,
     }
+}
+
+/// Segments that no rule could ever match, because there is none of that key.
+async fn unknown_segments(lookup: &Lookup<'_>, put: &Put, state: &FlagState) -> Result<Vec<Problem>, ApiError> {
+    let mut problems = Vec::new();
+    for (index, rule) in state.rules.iter().enumerate() {
+        for segment in rule.when.segments() {
+            if lookup.body(ResourceKind::Segment, &put.scope.to_project(), segment).await?.is_none() {
+                let message = format!("segment `{segment}` not found; declare it first, or in the same request");
+                problems.push(problem(&format!("rules[{index}].when"), message));
+            }
+        }
+    }
+    Ok(problems)
 }
 
 /// Runs are given out by the server alone.
