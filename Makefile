@@ -40,7 +40,7 @@ bench: toolchain ## Print evaluation ns a flag, ingest events/s, readout on 1 M 
 	cargo bench --locked -p liftgate-evaluator -p liftgate-stats -p liftgate-ingest -p liftgate-store -p liftgate-scheduler
 
 .PHONY: calibrate
-calibrate: toolchain ## Long, seeded simulation of the error rates
+calibrate: toolchain ## Long, seeded simulation of the error rates (about two minutes)
 	cargo run --release --locked -p liftgate-stats --example calibrate
 
 .PHONY: fmt

@@ -18,6 +18,8 @@ use crate::{Error, Evidence, ExposureLoss, Outcome, Policy, Verdict, decide, ste
 const APPLIED_KEPT: usize = 256;
 /// How long a rollout that could not be looked at is left alone, in milliseconds.
 const FAILED_AGAIN_MS: i64 = 10_000;
+/// The longest rest between two ticks, in milliseconds: neither a slow tick nor a clock that was set keeps harm waiting.
+const REST_MS_MAX: u64 = 5_000;
 
 /// How often, how many.
 #[derive(Clone, Debug)]
@@ -120,7 +122,7 @@ impl Scheduler {
             (Ok(before), Ok(after)) => u64::try_from(after.micros_since(before) / 1_000).unwrap_or(0),
             _ => 0,
         };
-        Duration::from_millis(took_ms.max(self.config.look_every_ms))
+        Duration::from_millis(took_ms.min(REST_MS_MAX).max(self.config.look_every_ms))
     }
 
     async fn tick_until(&self, stop: &CancellationToken) -> Result<TickReport, Error> {

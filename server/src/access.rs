@@ -51,16 +51,18 @@ async fn find(app: &App, secret: &str) -> Result<Option<Credential>, ApiError> {
     }
     let now = app.clock.now();
     for lookup in [lookup_of_secret(secret), secret.to_owned()] {
-        if let Some(credential) = app.credentials.get(&lookup, now) {
+        // A public lookup opens client keys only: knowing a stored hash must open nothing, cached or not.
+        let public = lookup == secret;
+        let opens = |found: &Credential| public == (found.kind == CredentialKind::Client);
+        if let Some(credential) = app.credentials.get(&lookup, now).filter(opens) {
             return Ok(Some(credential));
         }
-        if let Some(credential) = app.catalog.credential(&lookup).await? {
-            // A public lookup opens client keys only: knowing a stored hash must open nothing.
-            let public = lookup == secret;
-            if credential.revoked_at.is_none() && public == (credential.kind == CredentialKind::Client) {
-                app.credentials.put(lookup, credential.clone(), now);
-                return Ok(Some(credential));
-            }
+        if let Some(credential) = app.catalog.credential(&lookup).await?
+            && credential.revoked_at.is_none()
+            && opens(&credential)
+        {
+            app.credentials.put(lookup, credential.clone(), now);
+            return Ok(Some(credential));
         }
     }
     Ok(None)
@@ -108,6 +110,7 @@ pub struct Caller {
     name: String,
     role: Role,
     scope: Scope,
+    lookup: String,
 }
 
 impl Caller {
@@ -119,6 +122,12 @@ impl Caller {
     /// The scope that the token opens.
     pub fn scope(&self) -> &Scope {
         &self.scope
+    }
+
+    /// Whether the token has not been revoked since; for what goes on long after it was checked.
+    pub async fn is_still_welcome(&self, app: &App) -> bool {
+        let stored = app.catalog.credential(&self.lookup).await;
+        stored.is_ok_and(|stored| stored.is_some_and(|credential| credential.revoked_at.is_none()))
     }
 
     /// Refuses unless the token has `role` or more and opens `scope`.
@@ -149,7 +158,7 @@ impl FromRequestParts<App> for Caller {
         })?;
         match find(app, given).await? {
             Some(Credential { kind: CredentialKind::Token, name, role: Some(role), scope, .. }) => {
-                Ok(Self { name, role, scope })
+                Ok(Self { name, role, scope, lookup: lookup_of_secret(given) })
             }
             Some(_) => Err(ApiError::new(
                 StatusCode::UNAUTHORIZED,

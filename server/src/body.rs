@@ -1,6 +1,6 @@
 //! Request bodies: bounded, unpacked, and decoded with the path of the field that is wrong.
 
-use std::io::Read;
+use std::{io::Read, time::Duration};
 
 use axum::{
     extract::{FromRequest, Request},
@@ -18,6 +18,8 @@ pub const MANAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const CONTEXT_BYTES_MAX: usize = 256 * 1024;
 /// The most bytes of an event batch, packed or unpacked.
 pub const BATCH_BYTES_MAX: usize = 5 * 1024 * 1024;
+/// How long a sender may pause within a body.
+const CHUNK_TIMEOUT: Duration = Duration::from_secs(20);
 /// The most bytes that are read only to be thrown away before an answer.
 const DRAIN_BYTES_MAX: usize = 32 * 1024 * 1024;
 
@@ -83,7 +85,11 @@ pub async fn read(request: Request, bytes_max: usize) -> Result<Bytes, ApiError>
     let mut stream = request.into_body().into_data_stream();
     let mut body = BytesMut::with_capacity(declared.min(bytes_max));
     let mut seen = 0_usize;
-    while let Some(chunk) = stream.next().await {
+    loop {
+        let next = tokio::time::timeout(CHUNK_TIMEOUT, stream.next())
+            .await
+            .map_err(|_| ApiError::new(StatusCode::REQUEST_TIMEOUT, "body_slow", "the body did not arrive in time"))?;
+        let Some(chunk) = next else { break };
         let chunk = chunk.map_err(|error| {
             ApiError::new(StatusCode::BAD_REQUEST, "body_incomplete", format!("the body could not be read: {error}"))
         })?;

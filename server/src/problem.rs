@@ -78,6 +78,11 @@ impl ApiError {
         self
     }
 
+    /// The sentence.
+    pub fn detail(&self) -> &str {
+        &self.0.detail
+    }
+
     /// Asks the caller to come back.
     pub fn retry_after(mut self, seconds: u64) -> Self {
         self.0.retry_after_s = Some(seconds);

@@ -1,12 +1,15 @@
 //! The compiled rulesets of all environments: one immutable snapshot each, swapped whole, read without a lock.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use arc_swap::ArcSwap;
 use liftgate_domain::{
     Attributed, Attribution, Catalog, Environment, RulesetBundle, Run, Scope, StoreError, Timestamp,
 };
-use liftgate_evaluator::{Design, Flag, FlagSource, FlagState, Ruleset, RulesetSource, Segment};
+use liftgate_evaluator::{Design, Flag, FlagSource, FlagState, Ruleset, RulesetSource, Segment, Serve};
 use tokio::sync::Mutex;
 
 /// One environment as evaluation sees it.
@@ -22,6 +25,8 @@ pub struct Snapshot {
     pub ruleset: Ruleset,
     /// The runs of each flag, newest first.
     runs: HashMap<String, Vec<Run>>,
+    /// The runs whose rule reaches every unit. Of the others nobody can tell from a unit alone whether it was in.
+    reach_everyone: HashSet<u64>,
 }
 
 impl Snapshot {
@@ -45,15 +50,16 @@ struct All {
 pub struct Rulesets {
     catalog: Arc<dyn Catalog>,
     all: ArcSwap<All>,
-    /// Two refreshes at once could put an older snapshot over a newer one.
-    refreshing: Mutex<()>,
+    /// Two refreshes at once could put an older snapshot over a newer one. Holds the revisions of environments that
+    /// are archived, so that they are not read again and again.
+    refreshing: Mutex<HashMap<Scope, u64>>,
 }
 
 impl Rulesets {
     /// Loads every environment of the catalog.
     pub async fn load(catalog: Arc<dyn Catalog>) -> Result<Arc<Self>, StoreError> {
         let rulesets =
-            Arc::new(Self { catalog, all: ArcSwap::from_pointee(All::default()), refreshing: Mutex::new(()) });
+            Arc::new(Self { catalog, all: ArcSwap::from_pointee(All::default()), refreshing: Mutex::default() });
         rulesets.refresh_stale().await?;
         Ok(rulesets)
     }
@@ -81,12 +87,21 @@ impl Rulesets {
 
     /// Reloads whatever has a newer revision in the catalog: how a node notices what other nodes changed.
     pub async fn refresh_stale(&self) -> Result<usize, StoreError> {
-        let _turn = self.refreshing.lock().await;
+        let mut gone = self.refreshing.lock().await;
         let mut reloaded = 0;
         for (scope, revision) in self.catalog.ruleset_revisions().await? {
-            if self.get(&scope).is_none_or(|snapshot| snapshot.ruleset.revision() < revision) {
-                self.reload(&scope).await?;
-                reloaded += 1;
+            let known = self.get(&scope).map_or_else(|| gone.get(&scope).copied(), |it| Some(it.ruleset.revision()));
+            if known.is_some_and(|known| known >= revision) {
+                continue;
+            }
+            // One environment that cannot be read keeps its last snapshot and holds up no other.
+            if let Err(error) = self.reload(&scope).await {
+                tracing::error!(%scope, %error, "A ruleset cannot be loaded; the last known one stays.");
+                continue;
+            }
+            reloaded += 1;
+            if self.get(&scope).is_none() {
+                gone.insert(scope, revision);
             }
         }
         Ok(reloaded)
@@ -124,13 +139,17 @@ impl Attribution for Rulesets {
         at: Timestamp,
     ) -> Option<Attributed> {
         let all = self.all.load();
-        let runs = all.by_number.get(&environment)?.runs.get(flag)?;
+        let snapshot = all.by_number.get(&environment)?;
+        let runs = snapshot.runs.get(flag)?;
         runs.iter().filter(|run| run.history.unit == unit_type).find_map(|run| {
             let assignment = run.history.assignment_at(unit_id, at)?;
+            // A unit that the rule never matched is served the default, which is often the control: counting it there
+            // would compare two populations. Such runs are analysed from the server's own exposures alone.
+            let arm = assignment.arm.filter(|_| snapshot.reach_everyone.contains(&run.number()));
             Some(Attributed {
                 run: assignment.run,
                 stage: assignment.stage,
-                arm: assignment.arm.map(str::to_owned),
+                arm: arm.map(str::to_owned),
                 bucket: assignment.bucket,
                 variation: assignment.variation.to_owned(),
             })
@@ -144,10 +163,12 @@ fn compile(scope: &Scope, bundle: RulesetBundle) -> Result<Snapshot, StoreError>
     for state in &bundle.states {
         states.insert(state.key.clone(), (state.decode()?, state.revision));
     }
+    let mut reach_everyone = HashSet::new();
     let mut flags = Vec::with_capacity(bundle.flags.len());
     for resource in &bundle.flags {
         let flag: Flag = resource.decode()?;
         let (state, state_revision) = states.remove(&resource.key).unwrap_or_default();
+        reach_everyone.extend(run_for_everyone(&state));
         flags.push(FlagSource { flag, state, revision: resource.revision + state_revision });
     }
     let segments = bundle.segments.iter().map(|segment| segment.decode()).collect::<Result<Vec<Segment>, _>>()?;
@@ -165,5 +186,16 @@ fn compile(scope: &Scope, bundle: RulesetBundle) -> Result<Snapshot, StoreError>
     for run in bundle.runs.into_iter().rev() {
         runs.entry(run.flag.to_string()).or_default().push(run);
     }
-    Ok(Snapshot { scope: scope.clone(), number: bundle.environment.number, environment, ruleset, runs })
+    Ok(Snapshot { scope: scope.clone(), number: bundle.environment.number, environment, ruleset, runs, reach_everyone })
+}
+
+/// The run of a state whose first rule takes every unit, when no unit is taken out before by an individual target.
+fn run_for_everyone(state: &FlagState) -> Option<u64> {
+    let first = state.rules.first().filter(|rule| rule.when.is_always() && state.targets.is_empty())?;
+    match &first.serve {
+        Serve::Ramp(ramp) => ramp.run.as_ref(),
+        Serve::Split(split) => split.run.as_ref(),
+        Serve::Variation(_) => None,
+    }
+    .map(|run| run.number)
 }

@@ -143,7 +143,11 @@ pub async fn run(
         tracing::error!(%error, "The event log could not be flushed; it is replayed at the next start.");
     }
     jobs.cancel();
-    tasks.join_all().await;
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended {
+            tracing::error!(%error, "A background task ended badly.");
+        }
+    }
     dispatcher_stop.cancel();
     if tokio::time::timeout(grace, dispatcher).await.is_err() {
         tracing::warn!("Some deliveries did not end in time; they are sent again at the next start.");

@@ -36,6 +36,14 @@ pub(super) fn take(state: &FlagState, rollout: &Rollout, salt: Option<String>) -
             what: format!("rule `{}` of flag `{}` is owned by {what} `{}`", rollout.rule, rollout.flag, owner.key),
         });
     }
+    let experiment = state.rules.iter().find_map(|rule| match &rule.serve {
+        Serve::Split(split) => split.run.as_ref().filter(|run| run.kind == RunKind::Experiment),
+        _ => None,
+    });
+    if let Some(run) = experiment {
+        let what = format!("experiment `{}` divides flag `{}`; stop it first", run.key, rollout.flag);
+        return Err(CommandError::Conflict { what });
+    }
     Ok(match rule.map(|rule| &rule.serve) {
         Some(Serve::Ramp(ramp)) => {
             let share = if ramp.treatment == rollout.treatment { ramp.share } else { Share::ZERO };

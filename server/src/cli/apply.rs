@@ -51,7 +51,14 @@ pub async fn run(args: ApplyArgs) -> Result<(), Error> {
             }
         }
     }
-    Ok(())
+    let failed: Vec<String> = results
+        .iter()
+        .filter_map(|it| {
+            let error = it["error"].as_str()?;
+            Some(format!("{} `{}` was not started: {error}", output::text(it, "kind"), output::text(it, "key")))
+        })
+        .collect();
+    if failed.is_empty() { Ok(()) } else { Err(Error::Incomplete(failed.join("\n"))) }
 }
 
 /// The texts of a file, of a folder's YAML and JSON files in order of their names, or of standard input.

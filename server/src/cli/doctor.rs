@@ -29,7 +29,7 @@ pub async fn run(args: DoctorArgs, clock: Arc<dyn Clock>) -> Result<ExitCode, Er
         .map(|value| {
             vec![
                 value.setting.name.to_owned(),
-                value.display().to_owned(),
+                value.display().into_owned(),
                 value.source.to_string(),
                 value.setting.help.to_owned(),
             ]

@@ -123,6 +123,9 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// Some of what was asked for was done, and some was not.
+    #[error("{0}")]
+    Incomplete(String),
     /// Something about the call itself.
     #[error("{0}")]
     Usage(String),

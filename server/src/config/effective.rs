@@ -1,6 +1,6 @@
 //! Gathers settings from their sources and remembers which one won.
 
-use std::{collections::BTreeMap, fmt, path::Path};
+use std::{borrow::Cow, collections::BTreeMap, fmt, path::Path};
 
 use thiserror::Error;
 
@@ -83,9 +83,17 @@ pub struct Value {
 }
 
 impl Value {
-    /// The value as it may be shown to people.
-    pub fn display(&self) -> &str {
-        if self.setting.secret && !self.text.is_empty() { "(set, hidden)" } else { &self.text }
+    /// The value as it may be shown to people: secrets hidden, and the password of a URL masked.
+    pub fn display(&self) -> Cow<'_, str> {
+        if self.setting.secret && !self.text.is_empty() {
+            return Cow::Borrowed("(set, hidden)");
+        }
+        match (self.text.find("://"), self.text.rfind('@')) {
+            (Some(scheme), Some(at)) if scheme < at => {
+                Cow::Owned(format!("{}://***{}", &self.text[..scheme], &self.text[at..]))
+            }
+            _ => Cow::Borrowed(&self.text),
+        }
     }
 }
 
@@ -133,7 +141,7 @@ impl Effective {
         let (value, origin) = self
             .0
             .get(name)
-            .map_or((String::new(), Source::Default), |value| (value.display().to_owned(), value.source.clone()));
+            .map_or((String::new(), Source::Default), |value| (value.display().into_owned(), value.source.clone()));
         Error::Wrong { name, value, origin, form: form.to_owned() }
     }
 
@@ -213,6 +221,15 @@ mod tests {
         let sources: Vec<String> = effective.values().map(|value| value.source.to_string()).collect();
         assert!(sources.contains(&"environment LIFTGATE_LISTEN".to_owned()));
         assert!(sources.contains(&"flag --set query_threads".to_owned()));
+    }
+
+    #[test]
+    fn a_password_in_a_url_is_never_shown() {
+        let url = "postgres://liftgate:hunter2@db/liftgate";
+        let effective = Effective::gather(None, |_| None, &[("catalog".to_owned(), url.to_owned())]).unwrap();
+        let shown: Vec<String> = effective.values().map(|value| value.display().into_owned()).collect();
+        assert!(shown.contains(&"postgres://***@db/liftgate".to_owned()), "{shown:?}");
+        assert_eq!(effective.text("catalog"), url);
     }
 
     #[test]

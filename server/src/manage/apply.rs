@@ -1,4 +1,6 @@
-//! `POST /manage/v1/apply`: declares anything, in one request, all or nothing. Applying the same again changes nothing.
+//! `POST /manage/v1/apply`: declares anything in one request. Resources are written all or nothing; then rollouts and
+//! experiments are started one by one, and a start that fails says so in its own result. Applying the same again changes
+//! nothing.
 
 use axum::{
     Json,
@@ -13,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     declaration::{Declaration, Subject},
     edit::{Outcome, Put, put_all},
-    rollouts, start_experiment,
+    rollouts, start_experiment, yaml,
 };
 use crate::{
     access::Caller,
@@ -88,6 +90,7 @@ pub async fn apply(State(app): State<App>, caller: Caller, request: Request) -> 
         .headers()
         .get(header::CONTENT_TYPE)
         .is_some_and(|value| value.as_bytes().windows(4).any(|part| part == b"yaml"));
+    caller.may(Role::Editor, caller.scope())?;
     let bytes = body::read(request, MANAGE_BYTES_MAX).await?;
     let declarations = if yaml { from_yaml(&bytes)? } else { from_json(&bytes)? };
     if declarations.len() > DECLARATIONS_MAX {
@@ -139,25 +142,40 @@ pub async fn apply(State(app): State<App>, caller: Caller, request: Request) -> 
     }
     puts.sort_by_key(|put| put.kind);
     let (applied, mut results) = put_all(&app, puts, caller.actor(), None).await?;
+    let mut failures = Vec::new();
     for (scope, key) in experiment_starts {
-        if start_experiment::start_if_new(&app, &scope, &key, caller.actor()).await? {
-            results.push(started("experiment", scope, key));
+        match start_experiment::start_if_new(&app, &scope, &key, caller.actor()).await {
+            Ok(true) => results.push(started("experiment", scope, key)),
+            Ok(false) => {}
+            Err(error) => failures.push((started("experiment", scope, key), error)),
         }
     }
     for command in rollout_starts {
         let (scope, key) = (command.scope.clone(), command.key.clone());
         if app.catalog.rollout(&scope, &key).await?.is_some() {
             results.push(Outcome { action: "unchanged", ..started("rollout", scope, key) });
-        } else {
-            rollouts::start_command(&app, command, caller.actor(), None).await?;
-            results.push(started("rollout", scope, key));
+            continue;
+        }
+        match rollouts::start_command(&app, command, caller.actor(), None).await {
+            Ok(_) => results.push(started("rollout", scope, key)),
+            Err(error) => failures.push((started("rollout", scope, key), error)),
         }
     }
+    let nothing_done = applied.is_none() && results.iter().all(|outcome| outcome.action == "unchanged");
+    if nothing_done && !failures.is_empty() {
+        return Err(failures.swap_remove(0).1);
+    }
+    // What was written has secrets that are shown only now, so a failed start must not hide the rest of the answer.
+    results.extend(failures.into_iter().map(|(outcome, error)| Outcome {
+        action: "failed",
+        error: Some(error.detail().to_owned()),
+        ..outcome
+    }));
     Ok(Json(Answer { seq: applied.map(|applied| applied.seq), results }))
 }
 
 fn started(kind: &str, scope: Scope, key: Key) -> Outcome {
-    Outcome { kind: kind.to_owned(), scope, key, action: "started", secret: None, client_key: None }
+    Outcome { kind: kind.to_owned(), scope, key, action: "started", secret: None, error: None, client_key: None }
 }
 
 fn from_json(bytes: &[u8]) -> Result<Vec<Declaration>, ApiError> {
@@ -171,7 +189,7 @@ fn from_yaml(bytes: &[u8]) -> Result<Vec<Declaration>, ApiError> {
     })?;
     let mut declarations = Vec::new();
     for (index, document) in serde_yaml_ng::Deserializer::from_str(text).enumerate() {
-        let value = serde_yaml_ng::Value::deserialize(document).map_err(|error| {
+        let value = yaml::bounded(document).map_err(|error| {
             ApiError::new(
                 StatusCode::BAD_REQUEST,
                 "malformed_yaml",

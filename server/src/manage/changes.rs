@@ -12,7 +12,7 @@ use axum::{
     },
 };
 use futures::{Stream, StreamExt, stream};
-use liftgate_domain::{ChangeRecord, Role, Scope, catalog::LIST_MAX};
+use liftgate_domain::{ChangeRecord, Role, Scope};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -22,7 +22,9 @@ use crate::{access::Caller, app::App, problem::ApiError};
 /// How often a stream looks for changes of other nodes, in milliseconds.
 const POLL_MS: u64 = 1_000;
 /// How many changes one look takes.
-const CHUNK: usize = 100;
+const CHUNK: usize = 20;
+/// The most changes of one page: each carries whole bodies, before and after.
+const PAGE_MAX: usize = 200;
 
 /// Which part of the log.
 #[derive(Debug, Deserialize)]
@@ -53,7 +55,7 @@ impl Part {
 /// `GET /manage/v1/changes`.
 pub async fn list(State(app): State<App>, caller: Caller, Query(part): Query<Part>) -> Result<Json<Value>, ApiError> {
     let scope = part.scope(&caller)?;
-    let limit = part.limit.unwrap_or(100).clamp(1, LIST_MAX);
+    let limit = part.limit.unwrap_or(100).clamp(1, PAGE_MAX);
     let items = app.catalog.changes(&scope, part.after.unwrap_or(0), limit).await?;
     Ok(Json(json!({ "items": items })))
 }
@@ -72,30 +74,37 @@ pub async fn stream(
         Some(after) => after,
         None => newest(&app, &scope).await?,
     };
-    Ok(Sse::new(follow(app, scope, after)).keep_alive(KeepAlive::default()))
+    Ok(Sse::new(follow(app, caller, scope, after)).keep_alive(KeepAlive::default()))
 }
 
+/// The last sequence in the scope. "Nothing after n" stays true once it is, so it can be searched for without reading
+/// the log.
 async fn newest(app: &App, scope: &Scope) -> Result<u64, ApiError> {
-    let mut last = 0;
-    loop {
-        let page = app.catalog.changes(scope, last, LIST_MAX).await?;
-        match page.last() {
-            Some(record) => last = record.seq,
-            None => return Ok(last),
-        }
+    let (mut low, mut high) = (0_u64, 1_u64);
+    while !app.catalog.changes(scope, high, 1).await?.is_empty() {
+        (low, high) = (high, high.saturating_mul(2));
     }
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if app.catalog.changes(scope, middle, 1).await?.is_empty() { high = middle } else { low = middle + 1 }
+    }
+    Ok(low)
 }
 
 /// Sequence order is commit order without gaps, so "after the last one seen" never skips a change.
-fn follow(app: App, scope: Scope, after: u64) -> impl Stream<Item = Result<Event, Infallible>> {
+/// It ends when the token is revoked.
+fn follow(app: App, caller: Caller, scope: Scope, after: u64) -> impl Stream<Item = Result<Event, Infallible>> {
     let heard = app.changes.subscribe();
-    stream::unfold((app, scope, after, heard), |(app, scope, mut after, mut heard)| async move {
+    stream::unfold((app, caller, scope, after, heard), |(app, caller, scope, mut after, mut heard)| async move {
         loop {
+            if !caller.is_still_welcome(&app).await {
+                return None;
+            }
             match app.catalog.changes(&scope, after, CHUNK).await {
                 Ok(records) if !records.is_empty() => {
                     after = records.last().map_or(after, |last| last.seq);
                     let events: Vec<_> = records.iter().map(|record| Ok(event_of(record))).collect();
-                    return Some((stream::iter(events), (app, scope, after, heard)));
+                    return Some((stream::iter(events), (app, caller, scope, after, heard)));
                 }
                 Ok(_) => {}
                 Err(error) => tracing::warn!(%error, "A change stream could not read the log; it tries again."),

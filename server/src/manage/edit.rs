@@ -10,7 +10,7 @@ use liftgate_scheduler::command;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::spec;
+use super::{in_use, spec};
 use crate::{
     app::App,
     problem::{ApiError, FieldError},
@@ -56,14 +56,28 @@ pub struct Outcome {
     pub scope: Scope,
     /// Its name.
     pub key: Key,
-    /// `created`, `updated`, `unchanged` or `started`.
+    /// `created`, `updated`, `unchanged`, `started` or `failed` (a start; see `error`).
     pub action: &'static str,
     /// A secret that is shown this once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
+    /// Why a start failed, when it did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
     /// The first client key of a new environment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_key: Option<String>,
+}
+
+impl Outcome {
+    /// Where those who follow a project or an environment look for it: a project's own row is found inside it.
+    fn inside(&self) -> Scope {
+        match self.kind.as_str() {
+            "project" => Scope { project: Some(self.key.clone()), ..self.scope.clone() },
+            "environment" => self.scope.with_environment(self.key.clone()),
+            _ => self.scope.clone(),
+        }
+    }
 }
 
 /// The catalog with the things of this request laid over it, so that a batch may refer to itself.
@@ -162,6 +176,7 @@ pub async fn put_all(
             key: put.key.clone(),
             action,
             secret: checked.secret,
+            error: None,
             client_key: None,
         };
         if action != "unchanged" {
@@ -241,13 +256,14 @@ pub async fn archive(
             && match kind {
                 ResourceKind::Flag | ResourceKind::FlagState => rollout.flag == key,
                 ResourceKind::Environment => rollout.scope.environment.as_ref() == Some(&key),
-                ResourceKind::Project => true,
+                ResourceKind::Project => rollout.scope.project.as_ref() == Some(&key),
                 _ => false,
             }
     });
     if let Some(rollout) = active {
         return Err(owned(&rollout.key, "it cannot be archived while that rollout is active"));
     }
+    in_use::refuse_if_used(app, kind, &scope, &key).await?;
     let event = EventDraft {
         kind: format!("{}.archived", kind.as_str().trim_end_matches("_state")),
         scope: scope.clone(),
@@ -312,12 +328,12 @@ fn event_of(put: &Put, action: &str, current: Option<&Resource>, body: &Value) -
 
 /// The scope that the change is logged under: the one all its parts share.
 fn widest(outcomes: &[Outcome]) -> Scope {
-    let mut scopes = outcomes.iter().filter(|outcome| outcome.action != "unchanged").map(|outcome| &outcome.scope);
-    let first = scopes.next().cloned().unwrap_or_else(Scope::organization);
+    let mut scopes = outcomes.iter().filter(|outcome| outcome.action != "unchanged").map(Outcome::inside);
+    let first = scopes.next().unwrap_or_else(Scope::organization);
     scopes.fold(first, |scope, other| {
-        if scope.contains(other) {
+        if scope.contains(&other) {
             scope
-        } else if scope.to_project().contains(other) {
+        } else if scope.to_project().contains(&other) {
             scope.to_project()
         } else {
             Scope { project: None, environment: None, ..scope }

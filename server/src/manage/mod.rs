@@ -6,6 +6,7 @@ mod declaration;
 mod deliveries;
 mod edit;
 mod experiments;
+mod in_use;
 mod keys;
 mod paths;
 mod resources;
@@ -15,6 +16,7 @@ mod spec;
 mod start_experiment;
 mod tokens;
 mod warehouse;
+mod yaml;
 
 use axum::{
     Router,

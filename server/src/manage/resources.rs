@@ -6,7 +6,7 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use liftgate_domain::{Expected, Key, Resource, ResourceKind, Role, Scope, catalog::LIST_MAX};
+use liftgate_domain::{Endpoint, Expected, Key, Resource, ResourceKind, Role, Scope, catalog::LIST_MAX};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -25,12 +25,8 @@ pub struct Page {
 
 /// A resource as it is shown: without secrets.
 fn shown(mut resource: Resource) -> Resource {
-    if resource.kind == ResourceKind::Endpoint
-        && let Some(secrets) = resource.body.get_mut("secrets").and_then(Value::as_array_mut)
-    {
-        for secret in secrets {
-            *secret = "whsec_***".into();
-        }
+    if resource.kind == ResourceKind::Endpoint {
+        resource.body = Endpoint::masked(&resource.body);
     }
     resource
 }

@@ -8,7 +8,7 @@ mod flag_state;
 use std::collections::HashMap;
 
 use liftgate_domain::{Environment, Key, Metric, Resource, ResourceKind, StoreError};
-use liftgate_evaluator::{Problem, Segment, validate_segment};
+use liftgate_evaluator::{Problem, Ruleset, RulesetSource, Segment, validate_segment};
 use liftgate_scheduler::{Policy, lint};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -49,7 +49,7 @@ pub async fn check(app: &App, lookup: &Lookup<'_>, put: &Put, current: Option<&R
     match put.kind {
         ResourceKind::Project => Ok(decode::<Project>(spec).map(|it| Checked::plain(&it))),
         ResourceKind::Environment => Ok(environment(app, spec, current)),
-        ResourceKind::Segment => Ok(segment(spec, &put.key)),
+        ResourceKind::Segment => Ok(segment(lookup, put, spec).await?),
         ResourceKind::Metric => Ok(metric(spec)),
         ResourceKind::Policy => Ok(policy(lookup, put, spec).await?),
         ResourceKind::Flag => flag::check(lookup, put, spec, current).await,
@@ -101,10 +101,25 @@ fn environment(app: &App, spec: Value, current: Option<&Resource>) -> Verdict {
     Ok(Checked::plain(&environment))
 }
 
-fn segment(spec: Value, key: &Key) -> Verdict {
-    let segment: Segment = decode(with_key(spec, key)?)?;
-    let problems = validate_segment(&segment);
-    if problems.is_empty() { Ok(Checked::plain(&segment)) } else { Err(problems) }
+/// A segment is valid among the others: what it refers to exists, and no chain of references closes.
+async fn segment(lookup: &Lookup<'_>, put: &Put, spec: Value) -> Result<Verdict, StoreError> {
+    let segment: Segment = match with_key(spec, &put.key).and_then(decode) {
+        Ok(segment) => segment,
+        Err(problems) => return Ok(Err(problems)),
+    };
+    let mut problems = validate_segment(&segment);
+    let mut others = lookup.bodies(ResourceKind::Segment, &put.scope).await?;
+    others.remove(&put.key);
+    let others = others.into_values().filter_map(|body| serde_json::from_value::<Segment>(body).ok());
+    let segments = others.chain([segment.clone()]).collect();
+    let ruleset = Ruleset::compile(RulesetSource { segments, ..RulesetSource::default() });
+    let own = format!("segments.{}.", put.key);
+    problems.extend(ruleset.problems().iter().filter_map(|found| {
+        let path = found.path.strip_prefix(&own)?;
+        Some(problem(path, found.message.clone()))
+    }));
+    problems.dedup();
+    Ok(if problems.is_empty() { Ok(Checked::plain(&segment)) } else { Err(problems) })
 }
 
 fn metric(spec: Value) -> Verdict {

@@ -5,10 +5,12 @@ use liftgate_domain::{
     Run, Scope,
 };
 use liftgate_evaluator::{
-    Condition, Design, FlagState, Rule, RunHistory, RunKind, RunRef, Serve, Split, StageEntry, ranges_for_weights,
+    Condition, Design, Flag, FlagState, Rule, RunHistory, RunKind, RunRef, Serve, Split, StageEntry,
+    ranges_for_weights, validate,
 };
 use serde_json::json;
 
+use super::edit::owned;
 use crate::{app::App, problem::ApiError};
 
 /// The rule that an experiment owns on its flag.
@@ -39,6 +41,7 @@ pub async fn start(app: &App, scope: &Scope, key: &Key, actor: Actor) -> Result<
         .await?
         .ok_or_else(|| ApiError::not_found(format!("environment `{scope}`")))?;
     let (state_resource, mut state) = state_of(app, scope, &experiment.flag).await?;
+    refuse_if_taken(app, scope, &experiment, state_resource.is_some() && !state.enabled).await?;
     let rule_id = rule_of(key)?;
     let number = app.catalog.reserve_number("run").await?;
     let weights: Vec<(String, u32)> =
@@ -63,6 +66,11 @@ pub async fn start(app: &App, scope: &Scope, key: &Key, actor: Actor) -> Result<
             }),
         },
     );
+    let flag = flag_of(app, scope, &experiment).await?;
+    let problems = validate(&flag, Some(&state));
+    if !problems.is_empty() {
+        return Err(ApiError::invalid("the experiment", problems.into_iter().map(Into::into).collect()));
+    }
     let run = Run {
         scope: scope.clone(),
         environment: environment.number,
@@ -143,6 +151,26 @@ async fn commit(
         events: vec![EventDraft { kind: event.to_owned(), scope: scope.clone(), subject: key.to_string(), data }],
     };
     app.apply(change).await
+}
+
+/// One flag has one owner: a rollout that moves it would lose its units to the split. And a flag that somebody switched
+/// off is not switched on again by the way.
+async fn refuse_if_taken(app: &App, scope: &Scope, experiment: &Experiment, disabled: bool) -> Result<(), ApiError> {
+    let flag = &experiment.flag;
+    if disabled {
+        return Err(conflict(format!("flag `{flag}` is disabled in `{scope}`")).next("enable the flag first"));
+    }
+    let rollouts = app.catalog.rollouts(scope).await?;
+    match rollouts.iter().find(|it| it.scope == *scope && it.flag == *flag && it.status.is_active()) {
+        Some(rollout) => Err(owned(&rollout.key, &format!("it moves flag `{flag}`"))),
+        None => Ok(()),
+    }
+}
+
+async fn flag_of(app: &App, scope: &Scope, experiment: &Experiment) -> Result<Flag, ApiError> {
+    let stored = app.catalog.resource(ResourceKind::Flag, &scope.to_project(), &experiment.flag).await?;
+    let live = stored.filter(|it| !it.archived);
+    Ok(live.ok_or_else(|| ApiError::not_found(format!("flag `{}`", experiment.flag)))?.decode()?)
 }
 
 async fn find(app: &App, scope: &Scope, key: &Key) -> Result<(Resource, Experiment), ApiError> {

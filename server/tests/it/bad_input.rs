@@ -4,7 +4,7 @@
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::harness::{SHOP, Server, TOKEN, read, shop};
+use crate::harness::{Server, TOKEN, read, shop};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn keys_and_tokens_open_only_what_they_are_for() {
@@ -138,6 +138,7 @@ const REFUSED: &[(&str, &str, &str, &str)] = &[
         "fallthrough",
         "maybe",
     ),
+    ("a segment of itself", "{kind: segment, project: shop, key: loop, spec: {when: {segment: loop}}}", "when", "loop"),
     (
         "an unknown segment",
         "{kind: flag_state, project: shop, environment: production, key: checkout, spec: {enabled: true, rules: [{id: r, when: {segment: nobody}, serve: {variation: on}}]}}",
@@ -266,9 +267,78 @@ async fn writes_compare_revisions_and_running_rollouts_own_their_rule() {
     assert_eq!(answer["resource"]["body"]["rules"].as_array().map(Vec::len), Some(1), "{answer:#}");
     let rollout = server.get("/projects/shop/environments/production/rollouts/r").await;
     assert_eq!(rollout["status"], json!("paused"), "{rollout:#}");
-    let again = format!(
-        "{SHOP}\n---\n{{kind: rollout, project: shop, environment: production, key: r2, spec: {{flag: checkout, policy: quick}}}}"
-    );
-    let (status, problem) = server.try_apply(&again).await;
+    let again =
+        "{kind: rollout, project: shop, environment: production, key: r2, spec: {flag: checkout, policy: quick}}";
+    let (status, problem) = server.try_apply(again).await;
     assert!(status.is_client_error(), "a second rollout on one flag must be refused: {problem:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stored_hash_opens_nothing_even_while_its_key_is_in_use() {
+    let server = Server::start().await;
+    shop(&server).await;
+    let hash = liftgate_domain::credential::lookup_of_secret(TOKEN);
+    for _ in 0..3 {
+        server.get("/projects").await;
+        let answer = server.http().get(server.url("/manage/v1/projects")).bearer_auth(&hash).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::UNAUTHORIZED);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_runs_is_neither_archived_nor_taken_over() {
+    let server = Server::start().await;
+    shop(&server).await;
+    server.apply("{kind: experiment, project: shop, environment: production, key: ab, spec: {flag: checkout, arms: {on: 50, off: 50}, control: 'off', success: [conversion], start: true}}").await;
+    for path in [
+        "/projects/shop/environments/production/experiments/ab",
+        "/projects/shop/environments/production/flags/checkout",
+        "/projects/shop/flags/checkout",
+        "/projects/shop/environments/production",
+        "/projects/shop",
+    ] {
+        let (status, problem) = server.manage(Method::DELETE, path, None).await;
+        assert_eq!(
+            (status, &problem["code"]),
+            (StatusCode::CONFLICT, &json!("experiment_running")),
+            "{path}: {problem:#}"
+        );
+    }
+    let rollout =
+        "{kind: rollout, project: shop, environment: production, key: r, spec: {flag: checkout, policy: quick}}";
+    let (status, problem) = server.try_apply(rollout).await;
+    assert_eq!(status, StatusCode::CONFLICT, "{problem:#}");
+    let (status, _) =
+        server.manage(Method::POST, "/projects/shop/environments/production/experiments/ab/stop", None).await;
+    assert_eq!(status, StatusCode::OK);
+    server.apply(rollout).await;
+    let again = "{kind: experiment, project: shop, environment: production, key: ab2, spec: {flag: checkout, arms: {on: 50, off: 50}, control: 'off', success: [conversion], start: true}}";
+    let (status, answer) = server.try_apply(again).await;
+    assert_eq!((status, &answer["results"][1]["action"]), (StatusCode::OK, &json!("failed")), "{answer:#}");
+    assert!(answer["results"][1]["error"].as_str().unwrap().contains("rollout `r`"), "{answer:#}");
+
+    server.apply("{kind: project, key: empty}").await;
+    let (status, problem) = server.manage(Method::DELETE, "/projects/empty", None).await;
+    assert_eq!(status, StatusCode::NO_CONTENT, "another project's rollout is no obstacle: {problem:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_segment_in_use_stays_and_secrets_of_endpoints_are_never_shown() {
+    let server = Server::start_with(&[("LIFTGATE_WEBHOOKS_ALLOW", "127.0.0.1")]).await;
+    shop(&server).await;
+    server.apply("{kind: segment, project: shop, key: beta, spec: {included: [u1]}}\n---\n{kind: flag_state, project: shop, environment: production, key: checkout, spec: {enabled: true, rules: [{id: r, when: {segment: beta}, serve: {variation: on}}]}}").await;
+    let (status, problem) = server.manage(Method::DELETE, "/projects/shop/segments/beta", None).await;
+    assert_eq!((status, &problem["code"]), (StatusCode::CONFLICT, &json!("segment_in_use")), "{problem:#}");
+
+    let made = server.apply("{kind: endpoint, project: shop, key: hook, spec: {url: 'http://127.0.0.1:9/x'}}\n---\n{kind: endpoint, project: shop, key: chat, spec: {target: slack, url: 'http://127.0.0.1:9/services/secret'}}").await;
+    let secret = made["results"][0]["secret"].as_str().or(made["results"][1]["secret"].as_str()).unwrap().to_owned();
+    assert!(secret.starts_with("whsec_"));
+    for path in ["/projects/shop/endpoints", "/projects/shop/endpoints/chat", "/changes?limit=200"] {
+        let shown = server.get(path).await.to_string();
+        assert!(!shown.contains(&secret) && !shown.contains("services/secret"), "{path} shows a secret");
+    }
+    // What was shown masked and comes back masked keeps the secret.
+    let shown = server.get("/projects/shop/endpoints/chat").await["body"].clone();
+    let (status, answer) = server.manage(Method::PUT, "/projects/shop/endpoints/chat", Some(shown)).await;
+    assert_eq!((status, &answer["action"]), (StatusCode::OK, &json!("unchanged")), "{answer:#}");
 }

@@ -1,11 +1,9 @@
 //! What the change log says of each write. Secrets never get here: signing secrets are masked, lookups left out.
 
-use liftgate_domain::{Credential, Decision, Entry, Key, ResourceKind, Rollout, Run, Scope, StoreError};
+use liftgate_domain::{Credential, Decision, Endpoint, Entry, Key, ResourceKind, Rollout, Run, Scope, StoreError};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-/// What stands in the log for a signing secret.
-const SECRET_MASK: &str = "whsec_***";
 
 /// The bodies around a write; absent where there is none.
 pub(super) struct Bodies<'a> {
@@ -79,16 +77,7 @@ fn value(row: &impl Serialize) -> Result<Value, StoreError> {
 }
 
 fn without_secrets(kind: ResourceKind, body: &Value) -> Value {
-    let mut body = body.clone();
-    if kind == ResourceKind::Endpoint
-        && let Some(secrets) = body.get_mut("secrets")
-    {
-        *secrets = match secrets.as_array() {
-            Some(list) => Value::from(vec![SECRET_MASK; list.len()]),
-            None => Value::from(SECRET_MASK),
-        };
-    }
-    body
+    if kind == ResourceKind::Endpoint { Endpoint::masked(body) } else { body.clone() }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! A webhook endpoint: an address that may be reached, secrets that can sign, and a secret made when none is given.
 
-use liftgate_domain::{Endpoint, Resource, Target};
+use liftgate_domain::{Endpoint, Resource, Target, endpoint::SECRET_MASK};
 use liftgate_webhooks::{guard, signature::Secret};
 use serde_json::Value;
 
@@ -9,6 +9,16 @@ use crate::app::App;
 
 pub(super) fn check(app: &App, spec: Value, current: Option<&Resource>) -> Verdict {
     let mut endpoint: Endpoint = decode(spec)?;
+    let stored: Option<Endpoint> = current.and_then(|it| serde_json::from_value(it.body.clone()).ok());
+    if let Some(stored) = &stored {
+        // What was shown masked and comes back as it was shown means: keep it.
+        if endpoint.target == Target::Slack && endpoint.url == Endpoint::masked_url(&stored.url) {
+            endpoint.url = stored.url.clone();
+        }
+        if !endpoint.secrets.is_empty() && endpoint.secrets.iter().all(|secret| secret == SECRET_MASK) {
+            endpoint.secrets = stored.secrets.clone();
+        }
+    }
     let mut problems = Vec::new();
     if let Err(error) = guard::check_url(&endpoint.url, &app.webhooks_allow) {
         problems.push(problem("url", error.to_string()));
@@ -29,7 +39,6 @@ pub(super) fn check(app: &App, spec: Value, current: Option<&Resource>) -> Verdi
     }
     let mut secret = None;
     if endpoint.secrets.is_empty() && endpoint.target == Target::Standard {
-        let stored = current.and_then(|it| serde_json::from_value::<Endpoint>(it.body.clone()).ok());
         endpoint.secrets = match stored {
             Some(stored) if !stored.secrets.is_empty() => stored.secrets,
             _ => {

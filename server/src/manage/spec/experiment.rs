@@ -56,6 +56,9 @@ pub(super) async fn check(
     if experiment.arms.get(&experiment.control).copied().unwrap_or(0) == 0 {
         problems.push(problem("control", "must be one of `arms` with a weight above 0"));
     }
+    if experiment.unit.trim().is_empty() {
+        problems.push(problem("unit", "must name what is randomized, such as `user`"));
+    }
     if experiment.success.is_empty() {
         problems.push(problem("success", "needs at least one metric"));
     }

@@ -111,6 +111,10 @@ async fn keep_owned_rules(
             (None, Some(run)) => &run.key,
             (None, None) => continue,
         };
+        // Disabling is always allowed, with whatever reading of the rule the caller had.
+        if !state.enabled {
+            state.rules.retain(|it| it.id != rule.id);
+        }
         match state.rules.iter().find(|it| it.id == rule.id) {
             Some(same) if same == rule => {}
             Some(_) => return Err(owned(owner, &format!("rule `{}` cannot be edited while it runs", rule.id))),

@@ -37,11 +37,14 @@ pub(super) async fn list(session: &mut Session, scope: &Scope) -> Result<Vec<Rol
     Ok(session.rows(sql, binds).await?.into_iter().map(read).collect::<Result<_, _>>()?)
 }
 
-/// Active rollouts of every organization that are due, the longest due first.
+/// Active rollouts of every organization that are due, the longest due first. One that cannot be read is left out and
+/// told of: it must not keep the others waiting.
 pub(super) async fn due(session: &mut Session, now: Timestamp, limit: usize) -> Result<Vec<Rollout>, Failure> {
     let sql = "SELECT body FROM rollouts WHERE next_due_at <= $1 AND status IN ('running', 'paused') \
                ORDER BY next_due_at, organization, project, environment, key LIMIT $2";
-    Ok(session.rows(sql, binds![now, limit]).await?.into_iter().map(read).collect::<Result<_, _>>()?)
+    let rows = session.rows(sql, binds![now, limit]).await?;
+    let tell = |error: &StoreError| tracing::error!(%error, "A rollout cannot be read and is left alone.");
+    Ok(rows.into_iter().filter_map(|row| read(row).inspect_err(tell).ok()).collect())
 }
 
 /// Writes a rollout that was not there.
