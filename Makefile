@@ -37,7 +37,7 @@ toolchain:
 
 .PHONY: bench
 bench: toolchain ## Print evaluation ns a flag, ingest events/s, readout on 1 M events, tick of 100 rollouts
-	cargo bench --locked -p liftgate-evaluator -p liftgate-stats -p liftgate-ingest -p liftgate-store -p liftgate-scheduler
+	cargo bench --locked -p liftgate-evaluator -p liftgate-stats -p liftgate-ingest -p liftgate-store -p liftgate --benches
 
 .PHONY: calibrate
 calibrate: toolchain ## Long, seeded simulation of the error rates (about two minutes)

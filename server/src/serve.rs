@@ -89,8 +89,8 @@ pub enum Error {
 struct IngestLoss(Ingest);
 
 impl ExposureLoss for IngestLoss {
-    fn dropped(&self, environment: u64, flag: &str) -> u64 {
-        self.0.exposures_dropped(environment, flag)
+    fn dropped(&self, environment: u64, run: u64) -> u64 {
+        self.0.exposures_dropped(environment, run)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Checks a declared body at the door: what is stored is valid, complete and in its typed form.
 
+mod cost;
 mod endpoint;
 mod experiment;
 mod flag;
@@ -7,7 +8,7 @@ mod flag_state;
 
 use std::collections::HashMap;
 
-use liftgate_domain::{Environment, Key, Metric, Resource, ResourceKind, StoreError};
+use liftgate_domain::{Environment, Key, Metric, Resource, ResourceKind, Scope, StoreError};
 use liftgate_evaluator::{Problem, Ruleset, RulesetSource, Segment, validate_segment};
 use liftgate_scheduler::{Policy, lint};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -107,11 +108,14 @@ async fn segment(lookup: &Lookup<'_>, put: &Put, spec: Value) -> Result<Verdict,
         Ok(segment) => segment,
         Err(problems) => return Ok(Err(problems)),
     };
+    let mut known = segments_of(lookup, &put.scope).await?;
+    known.insert(put.key.clone(), segment.clone());
+    let problems = cost::check("when", &segment.when, &known);
+    if !problems.is_empty() {
+        return Ok(Err(problems));
+    }
     let mut problems = validate_segment(&segment);
-    let mut others = lookup.bodies(ResourceKind::Segment, &put.scope).await?;
-    others.remove(&put.key);
-    let others = others.into_values().filter_map(|body| serde_json::from_value::<Segment>(body).ok());
-    let segments = others.chain([segment.clone()]).collect();
+    let segments = known.into_values().collect();
     let ruleset = Ruleset::compile(RulesetSource { segments, ..RulesetSource::default() });
     let own = format!("segments.{}.", put.key);
     problems.extend(ruleset.problems().iter().filter_map(|found| {
@@ -135,6 +139,12 @@ fn metric(spec: Value) -> Verdict {
         problems.push(problem("value", "is only read by metrics of kind `mean`"));
     }
     if problems.is_empty() { Ok(Checked::plain(&metric)) } else { Err(problems) }
+}
+
+/// Every segment of a project, those of this request included.
+async fn segments_of(lookup: &Lookup<'_>, project: &Scope) -> Result<HashMap<Key, Segment>, StoreError> {
+    let bodies = lookup.bodies(ResourceKind::Segment, project).await?;
+    Ok(bodies.into_iter().filter_map(|(key, body)| Some((key, serde_json::from_value(body).ok()?))).collect())
 }
 
 async fn policy(lookup: &Lookup<'_>, put: &Put, spec: Value) -> Result<Verdict, StoreError> {

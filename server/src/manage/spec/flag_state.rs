@@ -1,11 +1,15 @@
 //! What a flag serves in an environment. Weights become ranges that move the fewest units, salts are stored so that
 //! nothing ever moves by renaming, and rules that a rollout or experiment owns stay as they are.
 
+use std::collections::HashMap;
+
 use liftgate_domain::{Resource, ResourceKind};
-use liftgate_evaluator::{Flag, FlagState, Key, Problem, Range, Rule, RunRef, Serve, ranges_for_weights, validate};
+use liftgate_evaluator::{
+    Flag, FlagState, Key, Problem, Range, Rule, RunRef, Segment, Serve, ranges_for_weights, validate,
+};
 use serde_json::{Map, Value};
 
-use super::{Checked, Verdict, decode, problem};
+use super::{Checked, Verdict, cost, decode, problem, segments_of};
 use crate::{
     manage::edit::{Lookup, Put, owned},
     problem::ApiError,
@@ -36,9 +40,11 @@ pub(super) async fn check(
         Err(problems) => return Ok(Err(problems)),
     };
     keep_owned_rules(lookup, put, before.as_ref(), &mut state).await?;
-    let mut problems: Vec<Problem> =
-        invented_runs(before.as_ref(), &state).chain(validate(&flag, Some(&state))).collect();
-    problems.extend(unknown_segments(lookup, put, &state).await?);
+    let segments = segments_of(lookup, &put.scope.to_project()).await?;
+    let mut problems = bad_conditions(&state, &segments);
+    if problems.is_empty() {
+        problems.extend(invented_runs(before.as_ref(), &state).chain(validate(&flag, Some(&state))));
+    }
     Ok(if problems.is_empty() { Ok(Checked::plain(&state)) } else { Err(problems) })
 }
 
@@ -132,18 +138,18 @@ fn run_of(rule: &Rule) -> Option<&RunRef> {
     }
 }
 
-/// Segments that no rule could ever match, because there is none of that key.
-async fn unknown_segments(lookup: &Lookup<'_>, put: &Put, state: &FlagState) -> Result<Vec<Problem>, ApiError> {
+/// Conditions that name segments that are not there, or cost too much.
+fn bad_conditions(state: &FlagState, segments: &HashMap<Key, Segment>) -> Vec<Problem> {
     let mut problems = Vec::new();
     for (index, rule) in state.rules.iter().enumerate() {
-        for segment in rule.when.segments() {
-            if lookup.body(ResourceKind::Segment, &put.scope.to_project(), segment).await?.is_none() {
-                let message = format!("segment `{segment}` not found; declare it first, or in the same request");
-                problems.push(problem(&format!("rules[{index}].when"), message));
-            }
+        let path = format!("rules[{index}].when");
+        for segment in rule.when.segments().into_iter().filter(|segment| !segments.contains_key(*segment)) {
+            let message = format!("segment `{segment}` not found; declare it first, or in the same request");
+            problems.push(problem(&path, message));
         }
+        problems.extend(cost::check(&path, &rule.when, segments));
     }
-    Ok(problems)
+    problems
 }
 
 /// Runs are given out by the server alone.

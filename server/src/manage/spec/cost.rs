@@ -1,0 +1,77 @@
+//! What a condition costs to evaluate, segments followed: a bound on what one declaration may make every request do.
+
+use std::collections::HashMap;
+
+use liftgate_evaluator::{Condition, Key, Op, Problem, Segment};
+
+use super::problem;
+
+/// The most steps that evaluating one condition may take, segments followed and counted each time they are named.
+const STEPS_MAX: u64 = 10_000;
+/// The most regular expressions of one flag state or segment: each is compiled when it is declared.
+const REGEXES_MAX: usize = 64;
+
+/// Whether a condition, with the segments it names, stays within the bounds.
+pub(super) fn check(path: &str, condition: &Condition, segments: &HashMap<Key, Segment>) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if steps(condition, segments, &mut HashMap::new()) > STEPS_MAX {
+        problems.push(problem(path, format!("takes more than {STEPS_MAX} steps to evaluate, segments followed")));
+    }
+    if regexes(condition) > REGEXES_MAX {
+        problems.push(problem(path, format!("has more than {REGEXES_MAX} conditions with `matches`")));
+    }
+    problems
+}
+
+fn steps(condition: &Condition, segments: &HashMap<Key, Segment>, known: &mut HashMap<Key, u64>) -> u64 {
+    match condition {
+        Condition::All(parts) | Condition::Any(parts) | Condition::None(parts) => parts.iter().fold(
+            1,
+            |sum: u64, part| if sum > STEPS_MAX { sum } else { sum.saturating_add(steps(part, segments, known)) },
+        ),
+        Condition::Attribute(_) => 1,
+        Condition::Segment(key) => {
+            if let Some(steps) = known.get(key) {
+                return *steps;
+            }
+            // A circle is another problem, found elsewhere; here it only must end.
+            known.insert(key.clone(), 1);
+            let inside = segments.get(key).map_or(1, |segment| steps(&segment.when, segments, known).saturating_add(1));
+            known.insert(key.clone(), inside);
+            inside
+        }
+    }
+}
+
+fn regexes(condition: &Condition) -> usize {
+    match condition {
+        Condition::All(parts) | Condition::Any(parts) | Condition::None(parts) => parts.iter().map(regexes).sum(),
+        Condition::Attribute(predicate) => usize::from(predicate.op == Op::Matches),
+        Condition::Segment(_) => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn segment(key: &str, when: Condition) -> (Key, Segment) {
+        let key: Key = key.parse().unwrap();
+        (key.clone(), Segment { key, name: None, when, included: Vec::new(), excluded: Vec::new() })
+    }
+
+    #[test]
+    fn a_tower_of_segments_is_refused_and_a_usual_one_is_not() {
+        let mut segments: HashMap<Key, Segment> = HashMap::new();
+        segments.extend([segment("s0", Condition::All(Vec::new()))]);
+        for level in 1..=15 {
+            let below = Condition::Segment(format!("s{}", level - 1).parse().unwrap());
+            segments.extend([segment(&format!("s{level}"), Condition::All(vec![below; 100]))]);
+        }
+        let named = |name: &str| Condition::Segment(name.parse().unwrap());
+        assert_eq!(check("when", &named("s15"), &segments).len(), 1);
+        assert!(check("when", &named("s1"), &segments).is_empty());
+        let circle = HashMap::from([segment("c", named("c"))]);
+        assert!(check("when", &named("c"), &circle).is_empty());
+    }
+}
