@@ -99,8 +99,9 @@ pub struct MomentsAnswer {
     pub crossover_units: u64,
     /// Metric rows whose value was not a finite number and counted as 0.
     pub non_finite: u64,
-    /// The newest `ts` of a treatment exposure (with or without an arm), and of a control exposure.
+    /// When a treatment was last seen served: the newest min(`ts`, `received_at`) of an exposure to it, with or without
+    /// an arm. A sender's clock that is fast cannot make an arm look fresher than what was received.
     pub last_treatment_at: Option<Timestamp>,
-    /// See `last_treatment_at`.
+    /// The same of the control.
     pub last_control_at: Option<Timestamp>,
 }

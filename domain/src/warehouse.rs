@@ -26,9 +26,22 @@ pub trait Warehouse: Send + Sync {
     /// nothing. A batch without rows only moves the watermark.
     async fn append(&self, batch: Arc<SealedBatch>) -> Result<(), StoreError>;
 
-    /// The last sequence of this node and epoch that would survive a crash of the process and machine; 0 when none.
-    /// The log is released up to there.
+    /// The last sequence of this node and epoch up to which, without a gap, everything would survive a crash of the
+    /// process and machine; 0 when none.
     fn durable_through(&self, node: &str, epoch: u64) -> u64;
+
+    /// Whether the rows of this very batch would survive a crash of the process and machine; the log then lets go of
+    /// them. Engines that know batches one by one say so even behind a gap, which is what a batch without rows leaves.
+    fn is_durable(&self, node: &str, epoch: u64, sequence: u64) -> bool {
+        self.durable_through(node, epoch) >= sequence
+    }
+
+    /// From now on only this node's mark bounds the watermark: all others are gone for good, and would hold it back for
+    /// ever. Without a mark of this node nothing changes. Engines that several nodes write to leave this as it is, a
+    /// no-op: there another node's mark is the mark of one that lives.
+    fn retire_other_nodes(&self, node: &str) {
+        let _ = node;
+    }
 
     /// Makes everything appended so far durable.
     async fn flush(&self) -> Result<(), StoreError>;

@@ -29,6 +29,13 @@ impl Watermark {
         self.nodes.values().map(|mark| mark.received_at).min()
     }
 
+    /// Leaves only the mark of this node; without one nothing changes.
+    pub fn retain_only(&mut self, node: &str) {
+        if self.nodes.contains_key(node) {
+            self.nodes.retain(|other, _| other == node);
+        }
+    }
+
     /// Moves one node's mark forward; it never goes back.
     pub fn advance(&mut self, node: &str, mark: NodeMark) {
         let entry = self.nodes.entry(node.to_owned()).or_default();

@@ -44,6 +44,8 @@ pub(crate) struct Appender {
     pub dedup_window_ms: i64,
     /// From this many bytes of log on, the warehouse is asked to flush.
     pub flush_bytes: u64,
+    /// The warehouse was told which node writes to it.
+    pub is_alone: bool,
 }
 
 impl Appender {
@@ -81,9 +83,14 @@ impl Appender {
             }
             self.pause(PAUSE_BETWEEN_TRIES).await;
         }
+        if !std::mem::replace(&mut self.is_alone, true) {
+            // Only now, when this node has a mark of its own: the watermark is never without any.
+            self.warehouse.retire_other_nodes(&self.node);
+        }
         counters::add(&self.cells.stored, stored);
         counters::sub(&self.cells.pending, sealed.count);
-        if sealed.count > 0 {
+        // Without rows, because they had become unreadable, there is nothing that could ever become durable.
+        if stored > 0 {
             self.releaser.iter_mut().for_each(|releaser| releaser.appended.push_back(sealed.mark));
         }
         self.progress.send_replace(Progress { last: sealed.mark.last, failing: false });

@@ -23,7 +23,7 @@ pub struct Counters {
     pub pending: u64,
     /// Server-side exposures that went into the queue.
     pub exposures_sent: u64,
-    /// Server-side exposures lost to a full queue.
+    /// Server-side exposures lost: to a full queue, or because they could not be logged.
     pub exposures_dropped: u64,
     /// Server-side exposures that repeat one sent before.
     pub exposures_deduplicated: u64,
@@ -55,7 +55,7 @@ pub(crate) struct Cells {
     pub batches_sealed: AtomicU64,
     pub last_fsync_us: AtomicU64,
     pub damaged_frames: AtomicU64,
-    dropped_by_flag: Mutex<HashMap<(u64, String), u64>>,
+    dropped_by_run: Mutex<HashMap<(u64, u64), u64>>,
 }
 
 /// Adds to a cell.
@@ -90,17 +90,17 @@ impl Cells {
         }
     }
 
-    pub(crate) fn count_dropped(&self, environment: u64, flag: &str) {
+    pub(crate) fn count_dropped(&self, environment: u64, run: u64) {
         add(&self.exposures_dropped, 1);
-        *self.by_flag().entry((environment, flag.to_owned())).or_default() += 1;
+        *self.by_run().entry((environment, run)).or_default() += 1;
     }
 
-    pub(crate) fn dropped(&self, environment: u64, flag: &str) -> u64 {
-        self.by_flag().get(&(environment, flag.to_owned())).copied().unwrap_or(0)
+    pub(crate) fn dropped(&self, environment: u64, run: u64) -> u64 {
+        self.by_run().get(&(environment, run)).copied().unwrap_or(0)
     }
 
-    fn by_flag(&self) -> MutexGuard<'_, HashMap<(u64, String), u64>> {
+    fn by_run(&self) -> MutexGuard<'_, HashMap<(u64, u64), u64>> {
         // A count is whole at every point, so a panic elsewhere cannot have left it half written.
-        self.dropped_by_flag.lock().unwrap_or_else(PoisonError::into_inner)
+        self.dropped_by_run.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

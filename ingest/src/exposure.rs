@@ -1,5 +1,5 @@
 //! Exposures that the server itself saw happen while evaluating. They must never slow an evaluation down: sending never
-//! blocks, repeats are dropped at the source, and what a full queue loses is counted by flag.
+//! blocks, repeats are dropped at the source, and what a full queue loses is counted by run.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -14,16 +14,23 @@ use crate::Error;
 use crate::counters::{self, Cells};
 use crate::door::{Door, Prepared};
 use crate::key_index::Key;
+use crate::native::{NAME_BYTES_MAX, UNIT_ID_BYTES_MAX};
 use crate::recent::Recent;
 
 /// Exposures that share a record of the log.
 const RECORD_EXPOSURES_MAX: usize = 1024;
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
+/// How often a unit that keeps being served is recorded again. Whether an arm is still being served shows from its newest
+/// exposures, which must not end with its last new unit.
+const SEEN_AGAIN_MICROS: i64 = 5 * 60 * 1_000_000;
 /// Attempts to log what is left at shutdown.
 const CLOSING_ATTEMPTS_MAX: u32 = 5;
 const SOURCE: &str = "server";
 
 /// A unit was served a variation by a run, just now.
+///
+/// It is recorded once for each run, stage and arm in every five minutes of `at`, however often it is served. A unit's
+/// first exposure is a minimum, so recording it again changes no statistics; it shows that the arm is still served.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServedExposure {
     /// The environment's number.
@@ -55,9 +62,9 @@ pub struct ServedExposure {
 pub enum Sent {
     /// On its way to the log.
     Queued,
-    /// The same unit was sent in the same run and arm before.
+    /// The same unit was sent in the same run, stage and arm within these five minutes.
     Repeated,
-    /// The queue is full, or the node is shutting down.
+    /// The queue is full, the node is shutting down, or the unit's id or type is longer than any event may have.
     Dropped,
 }
 
@@ -76,6 +83,10 @@ impl ExposureSender {
 
     /// Queues an exposure for the log. Never blocks.
     pub fn try_send(&self, exposure: ServedExposure) -> Sent {
+        if exposure.unit_id.len() > UNIT_ID_BYTES_MAX || exposure.unit_type.len() > NAME_BYTES_MAX {
+            self.cells.count_dropped(exposure.environment, exposure.run);
+            return Sent::Dropped;
+        }
         let key = exposure.key();
         if !self.recent.insert(key) {
             counters::add(&self.cells.exposures_deduplicated, 1);
@@ -89,7 +100,7 @@ impl ExposureSender {
             Err(mpsc::error::TrySendError::Full((key, lost)) | mpsc::error::TrySendError::Closed((key, lost))) => {
                 // Not remembered, so that the unit's next evaluation makes up for it.
                 self.recent.remove(key);
-                self.cells.count_dropped(lost.environment, &lost.flag);
+                self.cells.count_dropped(lost.environment, lost.run);
                 Sent::Dropped
             }
         }
@@ -97,11 +108,13 @@ impl ExposureSender {
 }
 
 impl ServedExposure {
-    /// One key for each unit in each arm of a run.
+    /// One key for each unit in each stage and arm of a run, and slice of time.
     fn key(&self) -> Key {
         let mut hasher = Xxh3Default::new();
         hasher.update(&self.environment.to_le_bytes());
         hasher.update(&self.run.to_le_bytes());
+        hasher.update(&self.stage.to_le_bytes());
+        hasher.update(&self.at.0.div_euclid(SEEN_AGAIN_MICROS).to_le_bytes());
         for part in [Some(&self.unit_type), Some(&self.unit_id), self.arm.as_ref()] {
             // The length keeps neighbours apart; the marker keeps no arm apart from an empty one.
             hasher.update(&[u8::from(part.is_some())]);
@@ -144,6 +157,8 @@ pub(crate) struct Drain {
     pub door: Arc<Door>,
     pub cells: Arc<Cells>,
     pub closing: CancellationToken,
+    /// Beyond this many bytes of log, exposures wait in the queue as requests are refused.
+    pub backlog_bytes_max: u64,
 }
 
 impl Drain {
@@ -164,29 +179,55 @@ impl Drain {
     }
 
     async fn log(&self, exposures: &[(Key, ServedExposure)]) {
-        let mut closing_attempts = 0;
-        loop {
-            match self.try_log(exposures).await {
-                Ok(repeated) => return counters::add(&self.cells.exposures_deduplicated, repeated),
+        let mut parts = vec![exposures];
+        while let Some(part) = parts.pop() {
+            match self.log_part(part).await {
+                Ok(repeated) => counters::add(&self.cells.exposures_deduplicated, repeated),
+                // Not one of them may hold the others up for ever.
+                Err(Error::TooLarge { .. }) if part.len() > 1 => {
+                    let (first, second) = part.split_at(part.len() / 2);
+                    parts.extend([second, first]);
+                }
                 Err(error) => {
-                    tracing::warn!(%error, count = exposures.len(), "Exposures wait because they could not be logged.")
+                    tracing::error!(%error, count = part.len(), "Exposures are lost because they could not be logged.");
+                    for (_, lost) in part {
+                        self.cells.count_dropped(lost.environment, lost.run);
+                    }
                 }
             }
+        }
+    }
+
+    /// Tries until the exposures are logged, they turn out too large, or the node closes. Answers how many were logged
+    /// before.
+    async fn log_part(&self, exposures: &[(Key, ServedExposure)]) -> Result<usize, Error> {
+        let (mut closing_attempts, mut is_told) = (0, false);
+        loop {
+            let error = match self.try_log(exposures).await {
+                Err(error) if !matches!(error, Error::TooLarge { .. }) => error,
+                outcome => return outcome,
+            };
             if self.closing.is_cancelled() {
                 closing_attempts += 1;
                 if closing_attempts == CLOSING_ATTEMPTS_MAX {
-                    break;
+                    return Err(error);
                 }
             }
+            if !is_told {
+                tracing::warn!(%error, count = exposures.len(), "Exposures wait because they could not be logged.");
+                is_told = true;
+            }
             tokio::time::sleep(RETRY_PAUSE).await;
-        }
-        for (_, lost) in exposures {
-            self.cells.count_dropped(lost.environment, &lost.flag);
         }
     }
 
     /// Answers how many were logged before.
     async fn try_log(&self, exposures: &[(Key, ServedExposure)]) -> Result<usize, Error> {
+        // At the end what is left goes in nevertheless: it is no more than a queue, and would be lost.
+        let is_full = self.cells.read().log_bytes > self.backlog_bytes_max;
+        if is_full && !self.closing.is_cancelled() {
+            return Err(Error::Backlog { retry_after_s: 1 });
+        }
         let mut prepared = Prepared::default();
         for (key, exposure) in exposures {
             prepared.push(exposure.clone().into_row(*key));

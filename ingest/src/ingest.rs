@@ -134,9 +134,9 @@ impl Ingest {
         self.inner.cells.read()
     }
 
-    /// How many server-side exposures of a flag were lost since this node opened.
-    pub fn exposures_dropped(&self, environment: u64, flag: &str) -> u64 {
-        self.inner.cells.dropped(environment, flag)
+    /// How many server-side exposures of a run were lost since this node opened.
+    pub fn exposures_dropped(&self, environment: u64, run: u64) -> u64 {
+        self.inner.cells.dropped(environment, run)
     }
 
     /// Stops in order: exposures are drained, everything is sealed and appended, the warehouse flushes, and the log is

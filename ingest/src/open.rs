@@ -1,7 +1,8 @@
 //! Opening a node: lock the folder, read the log, continue where it ended.
 //!
-//! A normal restart continues epoch and sequences. Where the log may have lost a seal (it starts anew, it was damaged,
-//! or the warehouse knows of more batches than the log), a new epoch begins: a sequence is never used for other rows.
+//! A normal restart continues epoch and sequences. Where the log may have lost a seal or an id (it starts anew, it was
+//! damaged before its end, or the warehouse knows of more batches than the log), a new epoch begins: a sequence is never
+//! used for other rows. An end that a crash tore off was never acknowledged, nor was a seal in it handed over.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -60,9 +61,20 @@ struct Found {
     replay: Replay,
     index: KeyIndex,
     key_files: Vec<KeyFile>,
-    /// Rows up to this record are durable in the warehouse.
-    durable: u64,
+    /// What of it the warehouse has.
+    stored: Stored,
     report: OpenReport,
+}
+
+/// What of the log is durable in the warehouse.
+#[derive(Copy, Clone, Debug)]
+struct Stored {
+    /// All rows up to this record are.
+    durable: u64,
+    /// Rows up to this record are in batches, also in some whose seals the log has lost.
+    sealed: u64,
+    /// The warehouse has a batch whose seal the log has lost.
+    is_ahead: bool,
 }
 
 impl Ingest {
@@ -97,6 +109,11 @@ impl Ingest {
         let found = read.await.map_err(|_| Error::Closed)??;
         let report = found.report.clone();
         for damage in &report.damage {
+            if damage.torn_tail {
+                tracing::warn!(file = %damage.file.display(), offset = damage.offset, bytes = damage.bytes,
+                    moved_to = %damage.moved_to.display(), "The end of the event log was cut short and was moved aside.");
+                continue;
+            }
             tracing::error!(file = %damage.file.display(), offset = damage.offset, bytes = damage.bytes,
                 moved_to = %damage.moved_to.display(), "A part of the event log is damaged and was moved aside.");
         }
@@ -122,12 +139,12 @@ fn find(
 ) -> Result<Found, Error> {
     let mut index = KeyIndex::default();
     let first_day = key_index::first_day(now, window_ms);
-    let mut damage = Vec::new();
+    let mut damaged_keys = Vec::new();
     let mut key_files = Vec::new();
     for path in key_file::list(&folder.keys())? {
         match key_file::load(path.clone(), &mut index)? {
             Some(file) => key_files.push(file),
-            None => damage.push(move_file_aside(&folder, path)?),
+            None => damaged_keys.push(path),
         }
     }
     let mut replay = replay::read(&folder, &mut index)?;
@@ -135,9 +152,14 @@ fn find(
     drop(index.expire(first_day));
 
     let known = warehouse.evidence().borrow().nodes.get(&node).copied().unwrap_or_default();
-    let (durable, seals_lost) = skip_durable(&mut replay, &node, warehouse);
-    let epoch = next_epoch(&replay, &folder, known, seals_lost)?;
+    let stored = skip_durable(&mut replay, &node, warehouse);
+    // Ids that are no longer known may be let in again, and only within one epoch may the warehouse rely on each being
+    // new.
+    let forgotten = !damaged_keys.is_empty() || replay.damage.iter().any(|damage| !damage.torn_tail);
+    let epoch = next_epoch(&replay, &folder, known, forgotten || stored.is_ahead)?;
     replay.stamp = replay.stamp.max(known.received_at);
+    let moved = damaged_keys.into_iter().map(|path| move_file_aside(&folder, path));
+    let mut damage = moved.collect::<Result<Vec<_>, Error>>()?;
     damage.append(&mut replay.damage);
     let rows = replay.batches.iter().map(|batch| batch.count).sum::<usize>() + replay.unsealed.rows.len();
     let report = OpenReport {
@@ -149,35 +171,37 @@ fn find(
         keys: index.len() as u64,
         damage,
     };
-    Ok(Found { folder, node, epoch, replay, index, key_files, durable, report })
+    Ok(Found { folder, node, epoch, replay, index, key_files, stored, report })
 }
 
-/// Leaves out what the warehouse has made durable; answers up to which record that is, and whether the warehouse has
-/// batches whose seals the log does not know.
-fn skip_durable(replay: &mut Replay, node: &str, warehouse: &dyn Warehouse) -> (u64, bool) {
-    let mut durable = replay.stored_through;
+/// Leaves out the batches that the warehouse has made durable.
+fn skip_durable(replay: &mut Replay, node: &str, warehouse: &dyn Warehouse) -> Stored {
+    let is_durable = |mark: Mark| warehouse.is_durable(node, mark.epoch, mark.sequence);
+    let mut stored = Stored { durable: replay.stored_through, sealed: replay.stored_through, is_ahead: false };
+    // A batch whose rows are all lost is never durable, and has none to wait for.
+    let missing =
+        replay.batches.iter().find(|batch| batch.count > 0 && !is_durable(batch.mark)).map(|batch| batch.first);
     replay.batches.retain(|batch| {
-        let is_durable = warehouse.durable_through(node, batch.mark.epoch) >= batch.mark.sequence;
-        if is_durable {
-            durable = durable.max(batch.mark.last);
-        }
-        !is_durable
+        stored.durable = stored.durable.max(batch.mark.last);
+        !is_durable(batch.mark)
     });
-    let seals_lost = warehouse.durable_through(node, replay.mark.epoch) > replay.mark.sequence;
-    if seals_lost {
-        // A seal covers every row before it, and any record after it would have told of it. So the lost seals were at the
+    stored.is_ahead = is_durable(Mark { sequence: replay.mark.sequence + 1, ..replay.mark });
+    if stored.is_ahead {
+        // A seal covers every row before it, and any record after it would have told of it. So the lost seal was at the
         // very end of the log, and covered all that is left of it.
-        durable = durable.max(replay.unsealed.last);
+        stored.sealed = stored.sealed.max(replay.unsealed.last);
+        stored.durable = stored.durable.max(replay.unsealed.last);
         replay.unsealed = Default::default();
     }
-    (durable, seals_lost)
+    // Batches behind one that is missing may be durable; the log in front of them is needed all the same.
+    stored.durable = stored.durable.min(missing.map_or(u64::MAX, |first| first.saturating_sub(1)));
+    stored
 }
 
-fn next_epoch(replay: &Replay, folder: &Folder, known: NodeMark, seals_lost: bool) -> Result<u64, Error> {
+fn next_epoch(replay: &Replay, folder: &Folder, known: NodeMark, is_broken: bool) -> Result<u64, Error> {
     let highest = replay.highest_epoch.max(folder.epoch()?).max(known.epoch);
     let begins_anew = replay.segments.is_empty()
-        || !replay.damage.is_empty()
-        || seals_lost
+        || is_broken
         || (known.epoch, known.sequence) > (replay.mark.epoch, replay.mark.sequence)
         || highest > replay.mark.epoch;
     let epoch = if begins_anew { highest + 1 } else { highest };
@@ -202,7 +226,7 @@ fn assemble(
     opener: Opener,
     found: Found,
 ) -> Result<(Parts, watch::Receiver<Progress>), Error> {
-    let Found { folder, node, epoch, replay, index, key_files, durable, report } = found;
+    let Found { folder, node, epoch, replay, index, key_files, stored, report } = found;
     let cells = Arc::new(Cells::default());
     counters::add(&cells.damaged_frames, report.damage.len());
     cells.pending.store(report.rows_recovered, std::sync::atomic::Ordering::Relaxed);
@@ -211,7 +235,7 @@ fn assemble(
     let log = Log::open(LogStart {
         wal: folder.wal(),
         opener,
-        mark: Mark { epoch, sequence, last: replay.mark.last.max(durable) },
+        mark: Mark { epoch, sequence, last: replay.mark.last.max(stored.sealed) },
         next_record: replay.last_record + 1,
         next_number: replay.last_number + 1,
         stamp: replay.stamp,
@@ -221,7 +245,7 @@ fn assemble(
     let (jobs, job_queue) = mpsc::channel();
     let (batches, batch_queue) = tokio::sync::mpsc::unbounded_channel();
     let (exposures, exposure_queue) = tokio::sync::mpsc::channel(config.exposure_queue.max(1));
-    let (progress, follow) = watch::channel(Progress { last: durable, failing: false });
+    let (progress, follow) = watch::channel(Progress { last: stored.durable, failing: false });
     for batch in replay.batches {
         // The receiver is in this function, so it cannot be gone.
         let _ = batches.send(batch);
@@ -247,7 +271,7 @@ fn assemble(
         cells: Arc::clone(&cells),
         key_files,
         appended: Default::default(),
-        durable,
+        durable: stored.durable,
     };
     let appender = Appender {
         warehouse: Arc::clone(&warehouse),
@@ -261,9 +285,15 @@ fn assemble(
         closing: closing.clone(),
         dedup_window_ms: config.dedup_window_ms,
         flush_bytes: config.backlog_bytes_max / 2,
+        is_alone: false,
     };
-    let drain =
-        Drain { queue: exposure_queue, door: Arc::clone(&door), cells: Arc::clone(&cells), closing: closing.clone() };
+    let drain = Drain {
+        queue: exposure_queue,
+        door: Arc::clone(&door),
+        cells: Arc::clone(&cells),
+        closing: closing.clone(),
+        backlog_bytes_max: config.backlog_bytes_max,
+    };
     let exposures = ExposureSender::new(exposures, Arc::clone(&cells));
     let parts = Parts {
         config,

@@ -24,7 +24,7 @@ pub(crate) struct Releaser {
     pub segments: Arc<Segments>,
     pub cells: Arc<Cells>,
     pub key_files: Vec<KeyFile>,
-    /// Appended batches that were not durable when last asked.
+    /// Appended batches with rows that were not durable when last asked, in order.
     pub appended: VecDeque<Mark>,
     /// Rows up to this record are durable in the warehouse.
     pub durable: u64,
@@ -42,8 +42,7 @@ struct Ids {
 impl Releaser {
     /// Asks the warehouse how far it is. Whether there is anything to [`Releaser::run`] for.
     pub(crate) fn is_due(&mut self, warehouse: &dyn Warehouse, node: &str) -> bool {
-        while let Some(mark) =
-            self.appended.pop_front_if(|mark| warehouse.durable_through(node, mark.epoch) >= mark.sequence)
+        while let Some(mark) = self.appended.pop_front_if(|mark| warehouse.is_durable(node, mark.epoch, mark.sequence))
         {
             self.durable = self.durable.max(mark.last);
         }

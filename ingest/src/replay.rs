@@ -28,6 +28,8 @@ pub struct Damage {
     pub bytes: u64,
     /// Where the bytes were moved to.
     pub moved_to: PathBuf,
+    /// It is the very end of the log, as a crash in the middle of a write leaves it: nothing valid came after.
+    pub torn_tail: bool,
 }
 
 /// What the log held.
@@ -67,8 +69,17 @@ pub(crate) fn read(folder: &Folder, index: &mut KeyIndex) -> Result<Replay, Erro
     let mut paths = folder::list(&folder.wal(), "log")?;
     paths.retain(|path| Segment::number_of(path).is_some());
     paths.sort_by_key(|path| Segment::number_of(path));
+    let last = paths.pop();
     for path in paths {
         replay.read_segment(folder, path, index)?;
+    }
+    if let Some(path) = last {
+        let before = replay.damage.len();
+        let bytes = replay.read_segment(folder, path, index)?;
+        // A segment begins with a head that was synced before any other write: without it more is wrong.
+        if let [torn] = &mut replay.damage[before..] {
+            torn.torn_tail = torn.offset > 0 && torn.offset + torn.bytes == bytes;
+        }
     }
     let records = std::mem::take(&mut replay.rows_since_seal);
     for record in records {
@@ -78,7 +89,8 @@ pub(crate) fn read(folder: &Folder, index: &mut KeyIndex) -> Result<Replay, Erro
 }
 
 impl Replay {
-    fn read_segment(&mut self, folder: &Folder, path: PathBuf, index: &mut KeyIndex) -> Result<(), Error> {
+    /// Answers how many bytes were read.
+    fn read_segment(&mut self, folder: &Folder, path: PathBuf, index: &mut KeyIndex) -> Result<u64, Error> {
         let bytes = fs::read(&path).map_err(|error| Error::disk(&path, &error))?;
         let scan = frame::scan(&bytes, self.last_record);
         let number = Segment::number_of(&path).unwrap_or_default();
@@ -123,7 +135,7 @@ impl Replay {
         if segment.path.exists() {
             self.segments.push(segment);
         }
-        Ok(())
+        Ok(bytes.len() as u64)
     }
 
     /// A record tells of a later seal than the last one read: that seal was lost to damage.
@@ -182,5 +194,6 @@ pub(crate) fn move_aside(folder: &Folder, file: &Path, span: Range<usize>, bytes
     let attempt = (0..u32::MAX).find(free).unwrap_or_default();
     let moved_to = dir.join(format!("{name}-{}-{attempt}.bin", span.start));
     folder::write_whole(&moved_to, bytes)?;
-    Ok(Damage { file: file.to_owned(), offset: span.start as u64, bytes: bytes.len() as u64, moved_to })
+    let (offset, bytes) = (span.start as u64, bytes.len() as u64);
+    Ok(Damage { file: file.to_owned(), offset, bytes, moved_to, torn_tail: false })
 }

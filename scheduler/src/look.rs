@@ -40,7 +40,7 @@ pub(crate) async fn gather(
     let answer = tokio::time::timeout(QUERY_TIMEOUT, warehouse.moments(&query)).await;
     Ok(match answer {
         Ok(Ok(answer)) => {
-            let dropped = loss.dropped(run.environment, rollout.flag.as_ref());
+            let dropped = loss.dropped(run.environment, rollout.run);
             Evidence::from_answer(policy, answer, dropped)
         }
         Ok(Err(error)) => Evidence::unavailable(error.to_string()),

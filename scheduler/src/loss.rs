@@ -2,9 +2,8 @@
 
 /// Counts exposures that were served and could not be logged.
 pub trait ExposureLoss: Send + Sync {
-    /// Exposures of the flag in the environment (its number) dropped since the flag's current run started, or since this
-    /// process did, whichever is later.
-    fn dropped(&self, environment: u64, flag: &str) -> u64;
+    /// Exposures of a run (its number) in an environment (its number) dropped since this process started.
+    fn dropped(&self, environment: u64, run: u64) -> u64;
 }
 
 /// Nothing is ever dropped: for tests, and where exposures come only from clients.
@@ -12,7 +11,7 @@ pub trait ExposureLoss: Send + Sync {
 pub struct NoLoss;
 
 impl ExposureLoss for NoLoss {
-    fn dropped(&self, _environment: u64, _flag: &str) -> u64 {
+    fn dropped(&self, _environment: u64, _run: u64) -> u64 {
         0
     }
 }

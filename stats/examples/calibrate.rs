@@ -101,21 +101,111 @@ fn cases() -> Vec<Case> {
     let binary = |margin, detect| plan(Outcome::Binary, margin, detect);
     let mean = |margin, detect| plan(Outcome::Mean, margin, detect);
     vec![
-        Case { name: "A/A, base 10 %", plan: binary(0.0, None), world: |r, _, _| coin(r, 0.1), alarm: is_harm, bound: Bound::AtMost(ALPHA) },
-        Case { name: "A/A, base 1 %", plan: binary(0.0, None), world: |r, _, _| coin(r, 0.01), alarm: is_harm, bound: Bound::AtMost(ALPHA) },
-        Case { name: "A/A, base 0.1 %", plan: binary(0.0, None), world: |r, _, _| coin(r, 0.001), alarm: is_harm, bound: Bound::AtMost(ALPHA) },
-        Case { name: "A/A, base 5 %, detect +50 %", plan: binary(0.0, Some(0.5)), world: |r, _, _| coin(r, 0.05), alarm: is_harm, bound: Bound::AtMost(ALPHA) },
-        Case { name: "A/A, base 5 %, drifting by half", plan: binary(0.0, None), world: |r, s, _| coin(r, 0.05 * drift(s)), alarm: is_harm, bound: Bound::AtMost(ALPHA) },
-        Case { name: "harm equal to the margin of 10 %", plan: binary(0.1, None), world: |r, _, a| coin(r, 0.05 * lift(a, 1.1)), alarm: is_harm, bound: Bound::AtMost(ALPHA) },
-        Case { name: "harm equal to the margin, declared safe", plan: binary(0.1, None), world: |r, _, a| coin(r, 0.05 * lift(a, 1.1)), alarm: is_safe, bound: Bound::AtMost(ALPHA) },
-        Case { name: "A/A, normal", plan: mean(0.0, None), world: |r, _, _| 300.0 + 80.0 * normal(r), alarm: is_harm, bound: Bound::AtMost(ALPHA) },
-        Case { name: "A/A, lognormal, drifting by half", plan: mean(0.0, None), world: |r, s, _| drift(s) * normal(r).exp(), alarm: is_harm, bound: Bound::AtMost(ALPHA) },
-        Case { name: "A/A, revenue: 95 % zeros, else lognormal", plan: mean(0.0, None), world: |r, _, _| if r.random::<f64>() < 0.05 { (1.5 * normal(r)).exp() } else { 0.0 }, alarm: is_harm, bound: Bound::AtMost(ALPHA) },
-        Case { name: "no harm at a margin of 25 %, declared safe", plan: binary(0.25, None), world: |r, _, _| coin(r, 0.1), alarm: is_safe, bound: Bound::AtLeast(0.8) },
-        Case { name: "rate doubled", plan: binary(0.0, None), world: |r, _, a| coin(r, 0.05 * lift(a, 2.0)), alarm: is_harm, bound: Bound::AtLeast(0.99) },
-        Case { name: "rate doubled from the fourth stage on", plan: binary(0.0, None), world: |r, s, a| coin(r, 0.05 * if s >= 3 { lift(a, 2.0) } else { 1.0 }), alarm: is_harm, bound: Bound::AtLeast(0.99) },
-        Case { name: "mean raised by 5 %", plan: mean(0.0, None), world: |r, _, a| lift(a, 1.05) * (300.0 + 80.0 * normal(r)), alarm: is_harm, bound: Bound::AtLeast(0.99) },
-        Case { name: "negative control: z test at every look", plan: binary(0.0, None), world: |r, _, _| coin(r, 0.05), alarm: is_peeked, bound: Bound::MustBreak(ALPHA) },
+        Case {
+            name: "A/A, base 10 %",
+            plan: binary(0.0, None),
+            world: |r, _, _| coin(r, 0.1),
+            alarm: is_harm,
+            bound: Bound::AtMost(ALPHA),
+        },
+        Case {
+            name: "A/A, base 1 %",
+            plan: binary(0.0, None),
+            world: |r, _, _| coin(r, 0.01),
+            alarm: is_harm,
+            bound: Bound::AtMost(ALPHA),
+        },
+        Case {
+            name: "A/A, base 0.1 %",
+            plan: binary(0.0, None),
+            world: |r, _, _| coin(r, 0.001),
+            alarm: is_harm,
+            bound: Bound::AtMost(ALPHA),
+        },
+        Case {
+            name: "A/A, base 5 %, detect +50 %",
+            plan: binary(0.0, Some(0.5)),
+            world: |r, _, _| coin(r, 0.05),
+            alarm: is_harm,
+            bound: Bound::AtMost(ALPHA),
+        },
+        Case {
+            name: "A/A, base 5 %, drifting by half",
+            plan: binary(0.0, None),
+            world: |r, s, _| coin(r, 0.05 * drift(s)),
+            alarm: is_harm,
+            bound: Bound::AtMost(ALPHA),
+        },
+        Case {
+            name: "harm equal to the margin of 10 %",
+            plan: binary(0.1, None),
+            world: |r, _, a| coin(r, 0.05 * lift(a, 1.1)),
+            alarm: is_harm,
+            bound: Bound::AtMost(ALPHA),
+        },
+        Case {
+            name: "harm equal to the margin, declared safe",
+            plan: binary(0.1, None),
+            world: |r, _, a| coin(r, 0.05 * lift(a, 1.1)),
+            alarm: is_safe,
+            bound: Bound::AtMost(ALPHA),
+        },
+        Case {
+            name: "A/A, normal",
+            plan: mean(0.0, None),
+            world: |r, _, _| 300.0 + 80.0 * normal(r),
+            alarm: is_harm,
+            bound: Bound::AtMost(ALPHA),
+        },
+        Case {
+            name: "A/A, lognormal, drifting by half",
+            plan: mean(0.0, None),
+            world: |r, s, _| drift(s) * normal(r).exp(),
+            alarm: is_harm,
+            bound: Bound::AtMost(ALPHA),
+        },
+        Case {
+            name: "A/A, revenue: 95 % zeros, else lognormal",
+            plan: mean(0.0, None),
+            world: |r, _, _| if r.random::<f64>() < 0.05 { (1.5 * normal(r)).exp() } else { 0.0 },
+            alarm: is_harm,
+            bound: Bound::AtMost(ALPHA),
+        },
+        Case {
+            name: "no harm at a margin of 25 %, declared safe",
+            plan: binary(0.25, None),
+            world: |r, _, _| coin(r, 0.1),
+            alarm: is_safe,
+            bound: Bound::AtLeast(0.8),
+        },
+        Case {
+            name: "rate doubled",
+            plan: binary(0.0, None),
+            world: |r, _, a| coin(r, 0.05 * lift(a, 2.0)),
+            alarm: is_harm,
+            bound: Bound::AtLeast(0.99),
+        },
+        Case {
+            name: "rate doubled from the fourth stage on",
+            plan: binary(0.0, None),
+            world: |r, s, a| coin(r, 0.05 * if s >= 3 { lift(a, 2.0) } else { 1.0 }),
+            alarm: is_harm,
+            bound: Bound::AtLeast(0.99),
+        },
+        Case {
+            name: "mean raised by 5 %",
+            plan: mean(0.0, None),
+            world: |r, _, a| lift(a, 1.05) * (300.0 + 80.0 * normal(r)),
+            alarm: is_harm,
+            bound: Bound::AtLeast(0.99),
+        },
+        Case {
+            name: "negative control: z test at every look",
+            plan: binary(0.0, None),
+            world: |r, _, _| coin(r, 0.05),
+            alarm: is_peeked,
+            bound: Bound::MustBreak(ALPHA),
+        },
     ]
 }
 
@@ -148,7 +238,11 @@ fn hits(case: &Case, runs: u64) -> u64 {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get) as u64;
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..threads)
-            .map(|thread| scope.spawn(move || (thread..runs).step_by(threads as usize).filter(|seed| fires(case, *seed)).count() as u64))
+            .map(|thread| {
+                scope.spawn(move || {
+                    (thread..runs).step_by(threads as usize).filter(|seed| fires(case, *seed)).count() as u64
+                })
+            })
             .collect();
         workers.into_iter().map(|worker| worker.join().expect("a ramp does not panic")).sum()
     })

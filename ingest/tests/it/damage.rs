@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use liftgate_domain::Warehouse;
+
 use crate::node::Node;
 
 /// A node with one request a frame and no seal, crashed; answers its segment's bytes and where its frames begin.
@@ -52,8 +54,10 @@ async fn a_log_cut_at_any_byte_of_its_last_frame_keeps_the_others() {
         let node = reopened(&node, &bytes[..length]).await;
         assert_eq!(node.warehouse.ids(), ["a", "b"], "cut at {length}");
         assert_eq!(node.report.damage.len(), usize::from(length > last));
+        assert_eq!(node.report.epoch, 1, "a torn end goes on in its epoch");
         if let Some(damage) = node.report.damage.first() {
             assert_eq!((damage.offset, damage.bytes), (last as u64, (length - last) as u64));
+            assert!(damage.torn_tail);
             assert_eq!(content(&damage.moved_to), bytes[last..length]);
             assert_eq!(node.ingest.counters().damaged_frames, 1);
         }
@@ -71,7 +75,7 @@ async fn a_flipped_bit_in_the_middle_costs_one_frame() {
         flipped[at] ^= 1 << (at % 8);
         let node = reopened(&node, &flipped).await;
         assert_eq!(node.warehouse.ids(), ["a", "c", "d"], "flipped at {at}");
-        assert_eq!(node.report.damage.len(), 1);
+        assert_eq!((node.report.damage.len(), node.report.damage[0].torn_tail, node.report.epoch), (1, false, 2));
         assert_eq!(content(&node.report.damage[0].moved_to), flipped[from..to]);
         let node = node.crash().await;
         assert_eq!(node.report.damage, [], "damage is moved aside once");
@@ -103,6 +107,88 @@ async fn a_lost_seal_is_known_from_the_frame_after_it() {
 }
 
 #[tokio::test]
+async fn a_torn_seal_that_the_warehouse_has_seen_is_not_given_out_again() {
+    for is_flushed in [true, false] {
+        let node = Node::new().await;
+        node.send(&["a"]).await;
+        node.settled().await;
+        if is_flushed {
+            node.warehouse.flush().await.unwrap();
+        }
+        let node = node
+            .crash_and(|node| {
+                node.warehouse.crash();
+                let segment = only_segment(node);
+                let bytes = content(&segment);
+                std::fs::write(segment, &bytes[..bytes.len() - 1]).unwrap();
+            })
+            .await;
+        assert!(node.report.damage[0].torn_tail);
+        // A warehouse that has lost the batch too may have its name again.
+        let expected = if is_flushed { (2, 0) } else { (1, 1) };
+        assert_eq!((node.report.epoch, node.report.rows_recovered), expected);
+        assert_eq!(node.send(&["a", "b"]).await, (1, 1));
+        node.settled().await;
+        assert_eq!(node.warehouse.ids(), ["a", "b"]);
+    }
+}
+
+#[tokio::test]
+async fn batches_behind_one_whose_rows_are_lost_are_released() {
+    let node = Node::new().await;
+    let mut ends = Vec::new();
+    for id in ["a", "b", "c"] {
+        node.send(&[id]).await;
+        node.settled().await;
+        ends.push(content(&only_segment(&node)).len());
+    }
+    let mut node = node
+        .crash_and(|node| {
+            node.warehouse.crash();
+            let segment = only_segment(node);
+            let mut bytes = content(&segment);
+            bytes[ends[0] + 40] ^= 1;
+            std::fs::write(segment, bytes).unwrap();
+        })
+        .await;
+    assert_eq!((node.report.batches_recovered, node.report.rows_recovered), (3, 2));
+    node.settled().await;
+    assert_eq!(node.warehouse.ids(), ["a", "c"]);
+    node.warehouse.flush().await.unwrap();
+    node.until(|_| node.segments().len() == 1).await;
+    for id in ["d", "e"] {
+        node.send(&[id]).await;
+        node = node.restart().await;
+        assert_eq!((node.report.segments, node.report.batches_recovered), (1, 0));
+    }
+}
+
+#[tokio::test]
+async fn the_log_of_a_batch_that_is_missing_in_the_middle_is_kept() {
+    let node = Node::new().await;
+    for id in ["a", "b", "c"] {
+        node.send(&[id]).await;
+        node.settled().await;
+    }
+    node.warehouse.flush().await.unwrap();
+    let epoch = node.report.epoch;
+    let node = node.crash_and(|node| node.warehouse.lose(epoch, 2)).await;
+    assert_eq!((node.report.batches_recovered, node.report.rows_recovered), (1, 1));
+    node.settled().await;
+    // Heartbeats go on; nothing is let go of while the second batch could still be lost.
+    let mut evidence = node.warehouse.evidence();
+    for round in 1..=3 {
+        node.clock.advance_ms(1_000);
+        let reached = crate::node::NOON.plus_millis(round * 1_000);
+        evidence.wait_for(|watermark| watermark.time().is_some_and(|time| time >= reached)).await.unwrap();
+    }
+    assert_eq!(node.segments().len(), 2);
+    let node = node.crash_and(|node| node.warehouse.crash()).await;
+    node.settled().await;
+    assert_eq!(node.warehouse.ids(), ["a", "b", "c"]);
+}
+
+#[tokio::test]
 async fn a_log_of_nothing_but_damage_begins_anew() {
     let (node, bytes, _) = crashed(&["a", "b"]).await;
     for broken in [vec![0; 5000], bytes.iter().map(|byte| !byte).collect(), Vec::new()] {
@@ -128,5 +214,6 @@ async fn a_damaged_key_file_is_moved_aside() {
         })
         .await;
     assert_eq!((node.report.damage.len(), node.report.keys), (1, 0));
+    assert_eq!(node.report.epoch, 2, "the ids may come again, and the warehouse looks for them across epochs only");
     assert!(node.files("keys").is_empty());
 }

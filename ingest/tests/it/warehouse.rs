@@ -1,6 +1,6 @@
 //! A warehouse that keeps every row, checks what a warehouse may rely on, and fails when told to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -17,7 +17,9 @@ type Name = (String, u64, u64);
 #[derive(Debug)]
 pub struct KeepingWarehouse {
     batches: Mutex<BTreeMap<Name, Arc<SealedBatch>>>,
-    durable: Mutex<BTreeMap<(String, u64), u64>>,
+    durable: Mutex<BTreeSet<Name>>,
+    /// Batches that came without rows, and batches lost on purpose: neither order nor time can be checked of these.
+    unchecked: Mutex<BTreeSet<Name>>,
     evidence: watch::Sender<Watermark>,
     /// Answers `Unavailable` while set.
     pub away: AtomicBool,
@@ -30,6 +32,7 @@ impl KeepingWarehouse {
         Arc::new(Self {
             batches: Mutex::default(),
             durable: Mutex::default(),
+            unchecked: Mutex::default(),
             evidence: watch::channel(Watermark::default()).0,
             away: AtomicBool::new(false),
             broken_promises: AtomicU64::new(0),
@@ -53,9 +56,7 @@ impl KeepingWarehouse {
     pub fn crash(&self) {
         let durable = self.durable.lock().unwrap();
         let mut batches = self.batches.lock().unwrap();
-        batches.retain(|(node, epoch, sequence), _| {
-            durable.get(&(node.clone(), *epoch)).is_some_and(|last| sequence <= last)
-        });
+        batches.retain(|name, _| durable.contains(name));
         let mut watermark = Watermark::default();
         for ((node, epoch, sequence), batch) in batches.iter() {
             let mark = NodeMark { epoch: *epoch, sequence: *sequence, received_at: batch.received_through };
@@ -64,15 +65,31 @@ impl KeepingWarehouse {
         self.evidence.send_replace(watermark);
     }
 
+    /// Loses one batch of an epoch, as no crash does.
+    pub fn lose(&self, epoch: u64, sequence: u64) {
+        let is_other = |name: &Name| (name.1, name.2) != (epoch, sequence);
+        self.durable.lock().unwrap().retain(is_other);
+        let mut batches = self.batches.lock().unwrap();
+        self.unchecked.lock().unwrap().extend(batches.keys().filter(|name| !is_other(name)).cloned());
+        batches.retain(|name, _| is_other(name));
+    }
+
     fn check(&self, batches: &BTreeMap<Name, Arc<SealedBatch>>, batch: &SealedBatch) {
         let name = (batch.node.to_string(), batch.epoch, batch.sequence);
+        let unchecked = self.unchecked.lock().unwrap();
+        if unchecked.contains(&name) {
+            return;
+        }
         let kept = if let Some(before) = batches.get(&name) {
             before.rows == batch.rows
         } else {
+            let previous = (name.0.clone(), name.1, name.2 - 1);
             let before = batches.range(..name).next_back();
             let after = before.map_or(Timestamp(i64::MIN), |(_, before)| before.received_through);
             let follows = match before {
-                Some(((_, epoch, sequence), _)) if *epoch == batch.epoch => batch.sequence == sequence + 1,
+                Some(((_, epoch, sequence), _)) if *epoch == batch.epoch => {
+                    batch.sequence == sequence + 1 || unchecked.contains(&previous)
+                }
                 _ => batch.sequence == 1,
             };
             let reached =
@@ -98,6 +115,11 @@ impl Warehouse for KeepingWarehouse {
             self.check(&batches, &batch);
             let name = (batch.node.to_string(), batch.epoch, batch.sequence);
             batches.entry(name).or_insert_with(|| Arc::clone(&batch));
+        } else {
+            let name = (batch.node.to_string(), batch.epoch, batch.sequence);
+            if !batches.contains_key(&name) {
+                self.unchecked.lock().unwrap().insert(name);
+            }
         }
         let mark = NodeMark { epoch: batch.epoch, sequence: batch.sequence, received_at: batch.received_through };
         self.evidence.send_modify(|watermark| watermark.advance(&batch.node, mark));
@@ -105,15 +127,21 @@ impl Warehouse for KeepingWarehouse {
     }
 
     fn durable_through(&self, node: &str, epoch: u64) -> u64 {
-        self.durable.lock().unwrap().get(&(node.to_owned(), epoch)).copied().unwrap_or(0)
+        let durable = self.durable.lock().unwrap();
+        (1..).take_while(|sequence| durable.contains(&(node.to_owned(), epoch, *sequence))).last().unwrap_or(0)
+    }
+
+    fn is_durable(&self, node: &str, epoch: u64, sequence: u64) -> bool {
+        self.durable.lock().unwrap().contains(&(node.to_owned(), epoch, sequence))
+    }
+
+    fn retire_other_nodes(&self, node: &str) {
+        self.evidence.send_modify(|watermark| watermark.retain_only(node));
     }
 
     async fn flush(&self) -> Result<(), StoreError> {
         let mut durable = self.durable.lock().unwrap();
-        for (node, epoch, sequence) in self.batches.lock().unwrap().keys() {
-            let last = durable.entry((node.clone(), *epoch)).or_default();
-            *last = (*last).max(*sequence);
-        }
+        durable.extend(self.batches.lock().unwrap().keys().cloned());
         Ok(())
     }
 

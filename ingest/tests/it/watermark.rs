@@ -35,6 +35,19 @@ async fn an_event_after_a_heartbeat_is_received_after_it() {
 }
 
 #[tokio::test]
+async fn a_node_that_is_gone_does_not_hold_the_watermark_back() {
+    let node = Node::new().await;
+    reaches(&node, NOON).await;
+    let gone = node.report.node.clone();
+    node.clock.advance_ms(60_000);
+    let node = node.crash_and(|node| std::fs::remove_dir_all(&node.config.dir).unwrap()).await;
+    assert_ne!(node.report.node, gone);
+    reaches(&node, NOON.plus_millis(60_000)).await;
+    let evidence = node.warehouse.evidence();
+    assert_eq!(evidence.borrow().nodes.keys().collect::<Vec<_>>(), [&node.report.node]);
+}
+
+#[tokio::test]
 async fn the_watermark_waits_for_pending_events() {
     let node = Node::new().await;
     reaches(&node, NOON).await;

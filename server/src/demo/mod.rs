@@ -254,17 +254,20 @@ impl Demo {
     }
 }
 
-/// A token that Ctrl-C or a polite kill cancels.
+/// A token that Ctrl-C, a polite kill or a closed terminal cancels.
 fn leave_on_signals() -> Result<CancellationToken, Error> {
     let leave = CancellationToken::new();
     let told = leave.clone();
     #[cfg(unix)]
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    #[cfg(unix)]
+    let mut hang_up = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?;
     tokio::spawn(async move {
         #[cfg(unix)]
         tokio::select! {
             _ = tokio::signal::ctrl_c() => {}
             _ = terminate.recv() => {}
+            _ = hang_up.recv() => {}
         }
         #[cfg(not(unix))]
         let _ = tokio::signal::ctrl_c().await;

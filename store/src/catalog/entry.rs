@@ -4,7 +4,6 @@ use liftgate_domain::{Credential, Decision, Endpoint, Entry, Key, ResourceKind, 
 use serde::Serialize;
 use serde_json::{Value, json};
 
-
 /// The bodies around a write; absent where there is none.
 pub(super) struct Bodies<'a> {
     pub before: Option<&'a Value>,

@@ -36,7 +36,7 @@ pub(super) fn answer(batches: &[Arc<SealedBatch>], watermark: &Watermark, query:
     if let Design::Ramp { treatment, control } = &query.history.design {
         let served = |variation: &str| {
             let of_variation = |row: &&&EventRow| row.variation.as_deref() == Some(variation);
-            exposures.values().flatten().filter(of_variation).map(|row| row.ts).max()
+            exposures.values().flatten().filter(of_variation).map(|row| row.ts.min(row.received_at)).max()
         };
         answer.last_treatment_at = served(treatment);
         answer.last_control_at = served(control);

@@ -60,6 +60,16 @@ impl Warehouse for MemoryWarehouse {
         self.state().flushed.get(&(Arc::from(node), epoch)).map_or(0, Sequences::through)
     }
 
+    fn is_durable(&self, node: &str, epoch: u64, sequence: u64) -> bool {
+        self.state().flushed.get(&(Arc::from(node), epoch)).is_some_and(|flushed| flushed.contains(sequence))
+    }
+
+    fn retire_other_nodes(&self, node: &str) {
+        // Under the lock, so that no question sees rows with another watermark than theirs.
+        let _state = self.state();
+        self.evidence.send_if_modified(|watermark| retire(watermark, node));
+    }
+
     async fn flush(&self) -> Result<(), StoreError> {
         let mut state = self.state();
         state.flushed = state.appended.clone();
@@ -86,6 +96,13 @@ fn advance(watermark: &mut Watermark, batch: &SealedBatch) -> bool {
     let mark = NodeMark { epoch: batch.epoch, sequence: batch.sequence, received_at: batch.received_through };
     watermark.advance(&batch.node, mark);
     watermark.nodes.get(&*batch.node).copied() != before
+}
+
+/// Takes the other nodes out of the watermark; true when there were any.
+fn retire(watermark: &mut Watermark, node: &str) -> bool {
+    let before = watermark.nodes.len();
+    watermark.retain_only(node);
+    watermark.nodes.len() != before
 }
 
 /// A batch is a set of events: of two rows with one identity the first is the event.

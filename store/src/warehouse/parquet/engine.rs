@@ -1,6 +1,7 @@
 //! The warehouse's own threads: neither questions nor flushes share any with whoever asks.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use datafusion::prelude::{SessionConfig, SessionContext};
 use liftgate_domain::StoreError;
@@ -15,7 +16,7 @@ const BATCH_ROWS: usize = 16_384;
 pub(super) struct Engine {
     runtime: Option<Runtime>,
     session: SessionContext,
-    questions: Semaphore,
+    questions: Arc<Semaphore>,
 }
 
 impl Engine {
@@ -31,7 +32,7 @@ impl Engine {
         Ok(Self {
             runtime: Some(runtime),
             session: SessionContext::new_with_config(config),
-            questions: Semaphore::new(threads),
+            questions: Arc::new(Semaphore::new(threads)),
         })
     }
 
@@ -55,14 +56,20 @@ impl Engine {
         self.runtime()?.spawn_blocking(work).await.map_err(|error| stopped(&error))?
     }
 
-    /// Answers a question on the warehouse's threads, as many at a time as there are threads.
+    /// Answers a question on the warehouse's threads, as many at a time as there are threads. One that nobody waits for
+    /// any more runs to its end and counts until then.
     pub(super) async fn answer<T: Send + 'static>(
         &self,
         question: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let permit = self.questions.acquire().await;
-        let _permit = permit.map_err(|_| StoreError::Unavailable("the warehouse is closing".into()))?;
-        self.block(question).await
+        let permit = Arc::clone(&self.questions).acquire_owned().await;
+        let permit = permit.map_err(|_| StoreError::Unavailable("the warehouse is closing".into()))?;
+        let work = move || {
+            let answer = question();
+            drop(permit);
+            answer
+        };
+        self.block(work).await
     }
 
     /// Starts something that blocks, without waiting for it.
@@ -88,4 +95,28 @@ impl Drop for Engine {
 
 fn stopped(error: &JoinError) -> StoreError {
     StoreError::Unavailable(format!("the warehouse stopped working on this: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_question_that_nobody_waits_for_counts_until_it_ends() {
+        let engine = Engine::start(1).unwrap();
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let (begun, has_begun) = tokio::sync::oneshot::channel();
+        let first = engine.answer(move || {
+            begun.send(()).unwrap();
+            held.recv().unwrap();
+            Ok(())
+        });
+        tokio::select! {
+            answer = first => panic!("{answer:?} before it was released"),
+            begun = has_begun => begun.unwrap(),
+        }
+        assert_eq!(engine.questions.available_permits(), 0);
+        release.send(()).unwrap();
+        engine.answer(|| Ok(())).await.unwrap();
+    }
 }

@@ -74,8 +74,8 @@ pub(super) type ByUnit<T> = HashMap<u64, T, BuildHasherDefault<AsIs>>;
 #[derive(Default)]
 struct Gathered {
     units: ByUnit<Unit>,
-    last_treatment_ts: Option<i64>,
-    last_control_ts: Option<i64>,
+    last_treatment_at: Option<i64>,
+    last_control_at: Option<i64>,
 }
 
 #[derive(Default)]
@@ -160,12 +160,14 @@ impl Gathered {
             if !is_asked_for {
                 continue;
             }
+            // A fast clock must not make an arm look fresher than what was received.
+            let seen_at = ts.min(received_at);
             let treated = is_treatment.get(row) == Some(&true);
             if treated {
-                self.last_treatment_ts = self.last_treatment_ts.max(Some(ts));
+                self.last_treatment_at = self.last_treatment_at.max(Some(seen_at));
             }
             if is_control.get(row) == Some(&true) {
-                self.last_control_ts = self.last_control_ts.max(Some(ts));
+                self.last_control_at = self.last_control_at.max(Some(seen_at));
             }
             let unit = self.units.entry(hashes.value(row)).or_default();
             unit.treated |= treated;
@@ -187,8 +189,8 @@ impl Gathered {
 
     fn merge(self, other: Self) -> Self {
         let (mut large, small) = if self.units.len() >= other.units.len() { (self, other) } else { (other, self) };
-        large.last_treatment_ts = large.last_treatment_ts.max(small.last_treatment_ts);
-        large.last_control_ts = large.last_control_ts.max(small.last_control_ts);
+        large.last_treatment_at = large.last_treatment_at.max(small.last_treatment_at);
+        large.last_control_at = large.last_control_at.max(small.last_control_at);
         for (hash, unit) in small.units {
             let known = large.units.entry(hash).or_default();
             known.treated |= unit.treated;
@@ -237,8 +239,8 @@ impl Gathered {
             strata,
             treated_units,
             crossover_units,
-            last_treatment_at: self.last_treatment_ts.map(Timestamp),
-            last_control_at: self.last_control_ts.map(Timestamp),
+            last_treatment_at: self.last_treatment_at.map(Timestamp),
+            last_control_at: self.last_control_at.map(Timestamp),
         }
     }
 }

@@ -52,9 +52,8 @@ impl Contents {
             let source = (Arc::from(range.node), range.epoch);
             self.durable.entry(source).or_default().insert_range(range.first, range.last);
         }
-        for (node, mark) in record.marks.nodes {
-            self.marks.advance(&node, mark);
-        }
+        // All marks there are: a node that is not among them has been retired.
+        self.marks = record.marks;
     }
 }
 

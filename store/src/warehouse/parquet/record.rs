@@ -19,7 +19,7 @@ pub(super) struct Record {
     /// The batches whose rows the added files carry.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) batches: Vec<BatchRange>,
-    /// How far each node had been heard when the files were written.
+    /// How far each node had been heard when the files were written; replaces the marks of the record before.
     pub(super) marks: Watermark,
 }
 

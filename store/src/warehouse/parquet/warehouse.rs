@@ -185,6 +185,15 @@ impl Warehouse for ParquetWarehouse {
         self.inner.state().durable.get(&(Arc::from(node), epoch)).map_or(0, Sequences::through)
     }
 
+    fn is_durable(&self, node: &str, epoch: u64, sequence: u64) -> bool {
+        self.inner.state().durable.get(&(Arc::from(node), epoch)).is_some_and(|durable| durable.contains(sequence))
+    }
+
+    /// One process has the folder, so every other node's log is gone, or its next start writes under another id.
+    fn retire_other_nodes(&self, node: &str) {
+        self.inner.retire_other_nodes(node);
+    }
+
     async fn flush(&self) -> Result<(), StoreError> {
         let inner = Arc::clone(&self.inner);
         self.engine.block(move || inner.flush()).await
@@ -266,13 +275,22 @@ impl Inner {
     /// Moves the watermark, in the same step that made the rows visible.
     fn advance_in(&self, state: &mut State, batch: &SealedBatch) {
         let mark = NodeMark { epoch: batch.epoch, sequence: batch.sequence, received_at: batch.received_through };
-        let mut moved = state.snapshot.watermark.clone();
-        moved.advance(&batch.node, mark);
-        if moved == state.snapshot.watermark {
+        self.mark_in(state, |watermark| watermark.advance(&batch.node, mark));
+    }
+
+    /// The next manifest record says so too.
+    fn retire_other_nodes(&self, node: &str) {
+        self.mark_in(&mut self.state(), |watermark| watermark.retain_only(node));
+    }
+
+    fn mark_in(&self, state: &mut State, change: impl FnOnce(&mut Watermark)) {
+        let mut changed = state.snapshot.watermark.clone();
+        change(&mut changed);
+        if changed == state.snapshot.watermark {
             return;
         }
-        Arc::make_mut(&mut state.snapshot).watermark = moved.clone();
-        self.evidence.send_replace(moved);
+        Arc::make_mut(&mut state.snapshot).watermark = changed.clone();
+        self.evidence.send_replace(changed);
     }
 
     /// Writes what was in the tail when it began, and merges small files of one partition if need be.
@@ -284,7 +302,11 @@ impl Inner {
         }
         self.write_tail(&mut manifest)?;
         if let Some(merge) = compaction::next(&self.snapshot(), self.options.flush_rows as u64) {
-            self.merge(&mut manifest, &merge)?;
+            // What was in the tail is durable all the same, and whoever waits for that must hear so.
+            if let Err(error) = self.merge(&mut manifest, &merge) {
+                tracing::error!(dir = %self.dir.display(), files = merge.files.len(), %error,
+                    "Small data files could not be merged; they stay as they are and are tried again.");
+            }
         }
         if manifest.is_long() {
             self.rewrite(&mut manifest)?;

@@ -170,6 +170,22 @@ async fn units_in_several_arms_are_quarantined_and_counted() {
 }
 
 #[tokio::test]
+async fn an_arm_is_as_fresh_as_what_was_received_whatever_the_senders_clock_says() {
+    let rows = vec![
+        received(exposure("1", "fast-clock", TREATMENT, 50_000), 2_000),
+        received(exposure("2", "u", TREATMENT, 3_000), 4_000),
+        received(exposure("3", "fast-clock-too", CONTROL, 50_000), 5_000),
+    ];
+    on_every_engine(&[batch("a", 1, 1, 60_000, rows)], async |warehouse| {
+        for rule in [RowRule::Decision, RowRule::Readout] {
+            let answer = warehouse.moments(&MomentsQuery { rule, ..question() }).await.unwrap();
+            assert_eq!((answer.last_treatment_at, answer.last_control_at), (Some(at(3_000)), Some(at(5_000))));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_experiment_with_three_arms_answers_for_the_arms_that_were_asked_for() {
     let rows = ["a", "b", "c"].into_iter().enumerate().flat_map(|(arm_number, arm)| {
         (0..=arm_number).map(move |unit| EventRow {
@@ -299,6 +315,44 @@ async fn nothing_written_is_an_empty_answer() {
         );
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_retired_node_no_longer_holds_the_watermark_back() {
+    let batches = [
+        batch("gone", 1, 1, 1_000, vec![exposure("x", "u", TREATMENT, 500)]),
+        batch("here", 1, 1, 30_000, vec![event("e", "u", 2.0, 600)]),
+    ];
+    let check = async |warehouse: &dyn Warehouse| {
+        let mut evidence = warehouse.evidence();
+        assert_eq!(evidence.borrow_and_update().time(), Some(at(1_000)));
+        warehouse.retire_other_nodes("unheard-of");
+        assert!(!evidence.has_changed().unwrap(), "the watermark is never without a mark");
+        warehouse.retire_other_nodes("here");
+        assert!(evidence.has_changed().unwrap());
+        assert_eq!(evidence.borrow_and_update().time(), Some(at(30_000)));
+        let answer = warehouse.moments(&question()).await.unwrap();
+        assert_eq!(answer.watermark, *evidence.borrow());
+        assert_eq!(total(&answer, "revenue", TREATMENT), Some((1, 2.0)), "its rows stay");
+    };
+    let memory = MemoryWarehouse::new();
+    append_all(&memory, &batches).await;
+    check(&memory).await;
+    #[cfg(feature = "parquet")]
+    for is_flushed_before in [false, true] {
+        let stand = super::stand::Stand::new();
+        let warehouse = stand.open();
+        append_all(&warehouse, &batches).await;
+        if is_flushed_before {
+            warehouse.flush().await.unwrap();
+        }
+        check(&warehouse).await;
+        warehouse.flush().await.unwrap();
+        drop(warehouse);
+        let again = stand.open();
+        assert_eq!(again.evidence().borrow().time(), Some(at(30_000)), "it does not come back");
+        assert!(again.is_durable("gone", 1, 1));
+    }
 }
 
 #[tokio::test]

@@ -58,12 +58,14 @@ async fn what_was_flushed_is_there_once_after_a_crash_and_the_rest_comes_from_th
 }
 
 #[tokio::test]
-async fn a_gap_holds_the_log_back() {
+async fn a_gap_is_known_and_hides_no_batch_behind_it() {
     let stand = Stand::new();
     let warehouse = stand.open();
     append(&warehouse, [1, 2, 4]).await;
     warehouse.flush().await.unwrap();
     assert_eq!((warehouse.durable_through("a", 1), warehouse.durable_through("a", 2)), (2, 0));
+    let durable = |sequence| warehouse.is_durable("a", 1, sequence);
+    assert_eq!([1, 2, 3, 4, 5].map(durable), [true, true, false, true, false]);
     append(&warehouse, [3]).await;
     warehouse.flush().await.unwrap();
     assert_eq!(warehouse.durable_through("a", 1), 4);
@@ -240,6 +242,26 @@ async fn many_small_files_become_few_and_the_answer_stays() {
     let warehouse = stand.open();
     assert_eq!(warehouse.durable_through("a", 1), FLUSHES);
     assert_holds(&warehouse, FLUSHES).await;
+}
+
+#[tokio::test]
+async fn a_merge_that_fails_leaves_the_files_and_fails_no_flush() {
+    const FLUSHES: u64 = 65;
+    let stand = Stand::new();
+    let warehouse = stand.open();
+    for number in 1..FLUSHES {
+        append(&warehouse, [number]).await;
+        warehouse.flush().await.unwrap();
+    }
+    // The next flush makes one file too many.
+    let files = stand.data_files();
+    for file in &files {
+        fs::write(file, "not what it was").unwrap();
+    }
+    append(&warehouse, [FLUSHES]).await;
+    warehouse.flush().await.unwrap();
+    assert!(warehouse.is_durable("a", 1, FLUSHES));
+    assert_eq!(stand.data_files().len(), files.len() + 2);
 }
 
 /// Waits for a flush that nobody asked for.
