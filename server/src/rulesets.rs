@@ -199,3 +199,30 @@ fn run_for_everyone(state: &FlagState) -> Option<u64> {
     }
     .map(|run| run.number)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn state(when: serde_json::Value, targets: serde_json::Value) -> FlagState {
+        let run = json!({"number": 7, "kind": "rollout", "key": "r", "stage": 0});
+        let ramp = json!({"salt": "s", "treatment": "on", "control": "off", "share": "5%", "run": run});
+        let rule = json!({"id": "rule", "when": when, "serve": {"ramp": ramp}});
+        serde_json::from_value(json!({"enabled": true, "targets": targets, "rules": [rule]})).unwrap()
+    }
+
+    #[test]
+    fn only_a_run_that_reaches_everyone_gives_arms_to_exposures_of_clients() {
+        assert_eq!(run_for_everyone(&state(json!({"all": []}), json!([]))), Some(7));
+        let country = json!({"attribute": "country", "op": "equals", "value": "DE"});
+        assert_eq!(run_for_everyone(&state(country, json!([]))), None);
+        let targets = json!([{"variation": "on", "units": ["u1"]}]);
+        assert_eq!(run_for_everyone(&state(json!({"all": []}), targets)), None);
+        let mut behind = state(json!({"all": []}), json!([]));
+        let first = json!({"id": "first", "serve": {"variation": "off"}});
+        behind.rules.insert(0, serde_json::from_value(first).unwrap());
+        assert_eq!(run_for_everyone(&behind), None);
+    }
+}
