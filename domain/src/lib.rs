@@ -59,8 +59,11 @@ pub use event::{Event, EventDraft};
 pub use experiment::Experiment;
 pub use id::Id;
 pub use liftgate_evaluator::{Key, Share, Timestamp};
-pub use metric::{Metric, MetricKind};
-pub use moments_query::{ArmCount, Cell, MetricQuery, MomentsAnswer, MomentsQuery, RowRule};
+pub use metric::{Aggregate, Cap, Denominator, Metric, MetricKind};
+pub use moments_query::{
+    ArmCount, Capping, Cell, Dimension, MetricQuery, MomentsAnswer, MomentsQuery, QuantileCell, RowRule,
+    SLICE_VALUES_MAX, Slice, SliceValue,
+};
 pub use resource::{Resource, ResourceKind};
 pub use rollout::{Hold, HoldCode, PinnedMetric, Rollout, RolloutStatus};
 pub use row::{EventRow, RowKind, SealedBatch};

@@ -26,7 +26,8 @@ impl RowKind {
     }
 }
 
-/// One admitted event. Identity is (environment, event id).
+/// One admitted event as it concerns one unit. The event's identity is (environment, event id), the row's that and the
+/// unit type: a question about one unit type never sees an event twice.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EventRow {
     /// The sender's id, at most 128 bytes.
@@ -35,10 +36,16 @@ pub struct EventRow {
     pub environment: u64,
     /// Exposure or metric event.
     pub kind: RowKind,
-    /// When it happened.
+    /// When it happened, by the sender's clock as corrected with what the sender told of it.
     pub ts: Timestamp,
+    /// When it happened as the sender wrote it: what a retry repeats, so partitions and sorting keys use it.
+    pub ts_client: Timestamp,
     /// When this node admitted it.
     pub received_at: Timestamp,
+    /// 0 for the event's first unit; 1, 2 ... for further units, each of which has a row of its own. Counts of events
+    /// count rows with 0.
+    #[serde(default)]
+    pub unit_index: u8,
     /// The unit's type, such as `user`.
     pub unit_type: String,
     /// The unit's id.

@@ -102,6 +102,8 @@ async fn send(ingest: &Ingest, ids: &[&str]) -> Result<(u64, u64), Error> {
             timestamp: Timestamp(1_767_268_800_000_000),
             unit_type: "user".to_owned(),
             unit_id: "u".to_owned(),
+            other_units: Vec::new(),
+            sent_at: None,
             body: RawBody::Metric { event: "purchase".to_owned(), value: None, properties: None },
         })
     });

@@ -65,6 +65,6 @@ pub use error::Error;
 pub use exposure::{ExposureSender, Sent, ServedExposure};
 pub use ingest::Ingest;
 pub use open::OpenReport;
-pub use raw_event::{ParsedEvent, RawBody, RawEvent};
+pub use raw_event::{ParsedEvent, RawBody, RawEvent, RawUnit};
 pub use receipt::{Receipt, RejectCode, Rejection};
 pub use replay::Damage;

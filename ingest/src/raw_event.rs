@@ -25,8 +25,21 @@ pub struct RawEvent {
     pub unit_type: String,
     /// The unit's id.
     pub unit_id: String,
+    /// Further units that the event concerns, each of another type.
+    pub other_units: Vec<RawUnit>,
+    /// When the sender sent it, by the sender's clock; what corrects `timestamp`.
+    pub sent_at: Option<Timestamp>,
     /// What happened.
     pub body: RawBody,
+}
+
+/// A unit of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawUnit {
+    /// Its type, such as `account`.
+    pub unit_type: String,
+    /// Its id.
+    pub unit_id: String,
 }
 
 /// What happened to the unit.

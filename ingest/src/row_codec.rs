@@ -26,6 +26,8 @@ pub(crate) fn encode(row: &EventRow, out: &mut Vec<u8>) {
     ];
     out.push(flags.iter().filter(|(present, _)| *present).fold(0, |all, (_, flag)| all | flag));
     out.extend_from_slice(&row.ts.0.to_le_bytes());
+    varint(zigzag(row.ts_client.0.wrapping_sub(row.ts.0)), out);
+    out.push(row.unit_index);
     varint(row.environment, out);
     varint(row.revision, out);
     for part in [&row.event_id, &row.unit_type, &row.unit_id, &row.name, &row.source] {
@@ -51,6 +53,8 @@ pub(crate) fn decode(bytes: &mut &[u8], received_at: Timestamp) -> Option<EventR
     let flags = take(bytes, 1)?[0];
     let has = |flag: u8| flags & flag != 0;
     let ts = Timestamp(i64::from_le_bytes(take(bytes, 8)?.try_into().ok()?));
+    let ts_client = Timestamp(ts.0.wrapping_add(unzigzag(read_varint(bytes)?)));
+    let unit_index = take(bytes, 1)?[0];
     let environment = read_varint(bytes)?;
     let revision = read_varint(bytes)?;
     let event_id = read_text(bytes)?;
@@ -71,6 +75,8 @@ pub(crate) fn decode(bytes: &mut &[u8], received_at: Timestamp) -> Option<EventR
         event_id,
         environment,
         ts,
+        ts_client,
+        unit_index,
         received_at,
         unit_type,
         unit_id,
@@ -98,6 +104,15 @@ fn varint(mut number: u64, out: &mut Vec<u8>) {
         number >>= 7;
     }
     out.push(number as u8);
+}
+
+/// Small numbers of either sign as small numbers without one.
+fn zigzag(number: i64) -> u64 {
+    ((number << 1) ^ (number >> 63)) as u64
+}
+
+fn unzigzag(number: u64) -> i64 {
+    (number >> 1) as i64 ^ -((number & 1) as i64)
 }
 
 fn take<'a>(bytes: &mut &'a [u8], n: usize) -> Option<&'a [u8]> {
@@ -138,17 +153,17 @@ mod tests {
             texts in prop::array::uniform5(".{0,40}"),
             options in (prop::option::of(".{0,9}"), prop::option::of(".{0,9}"), prop::option::of(any::<u64>()),
                 prop::option::of(any::<u32>()), prop::option::of(0_u32..100_000), prop::option::of(-1e300_f64..1e300)),
-            numbers in (any::<u64>(), any::<u64>(), any::<i64>()),
+            numbers in (any::<u64>(), any::<u64>(), any::<i64>(), any::<i64>(), any::<u8>()),
             property in prop::option::of((".{1,9}", -1e300_f64..1e300)),
             metric in any::<bool>(),
         ) -> EventRow {
             let [event_id, unit_type, unit_id, name, source] = texts;
             let (variation, arm, run, stage, bucket, value) = options;
-            let (environment, revision, ts) = numbers;
+            let (environment, revision, ts, ts_client, unit_index) = numbers;
             EventRow {
                 unit_hash: EventRow::unit_hash_of(environment, &unit_type, &unit_id),
                 kind: if metric { RowKind::Metric } else { RowKind::Exposure },
-                ts: Timestamp(ts), received_at: Timestamp(5),
+                ts: Timestamp(ts), ts_client: Timestamp(ts_client), received_at: Timestamp(5), unit_index,
                 properties: property.map(|(key, number)| [(key, number.into())].into_iter().collect()),
                 event_id, unit_type, unit_id, name, source, variation, arm, run, stage, bucket, value, environment, revision,
             }

@@ -1,6 +1,6 @@
 //! What cannot work is refused before it starts: every problem of a policy, with the path of the field.
 
-use liftgate_domain::{Key, Metric, Share};
+use liftgate_domain::{Cap, Key, Metric, Share};
 use liftgate_evaluator::Problem;
 use liftgate_stats::GuardrailPlan;
 
@@ -163,6 +163,22 @@ fn check_plan(policy: &Policy, guardrail: &Guardrail, path: &str, found: &mut Fo
 }
 
 fn check_against_metric(policy: &Policy, guardrail: &Guardrail, metric: &Metric, path: &str, found: &mut Found) {
+    if metric.kind.outcome().is_none() {
+        let message = format!(
+            "metric `{}` is a {}; a guardrail reads a proportion, mean, count or retention",
+            guardrail.metric,
+            metric.kind.as_str()
+        );
+        found.add(format!("{path}.metric"), message);
+    }
+    if matches!(metric.cap, Some(Cap::Percentile(_))) {
+        let message = format!(
+            "metric `{}` is capped at a percentile, which moves while data grow; a guardrail needs a fixed value, such as \
+             `cap: 500`",
+            guardrail.metric
+        );
+        found.add(format!("{path}.metric"), message);
+    }
     if guardrail.harm == metric.direction {
         let message = format!("metric `{}` is better in that direction, so it cannot be harm", guardrail.metric);
         found.add(format!("{path}.harm"), message);

@@ -66,7 +66,9 @@ fn row(kind: RowKind, event_id: String, unit_id: &str, ts: Timestamp, name: &str
         environment: 1,
         kind,
         ts,
+        ts_client: ts,
         received_at: ts,
+        unit_index: 0,
         unit_type: "user".to_owned(),
         unit_id: unit_id.to_owned(),
         unit_hash: EventRow::unit_hash_of(1, "user", unit_id),
@@ -125,18 +127,13 @@ fn question(metrics: &[(&str, MetricKind, &str)]) -> MomentsQuery {
         arms: vec!["treatment".to_owned(), "control".to_owned()],
         metrics: metrics
             .iter()
-            .map(|(key, kind, event)| MetricQuery {
-                key: key.parse().expect("a valid key"),
-                metric: Metric {
-                    name: None,
-                    kind: *kind,
-                    event: (*event).to_owned(),
-                    value: None,
-                    window: Span::from_ms(10_000),
-                    direction: Direction::Increase,
-                },
+            .map(|(key, kind, event)| {
+                let metric = Metric::new(*kind, *event, Span::from_ms(10_000), Direction::Increase);
+                MetricQuery::new(key.parse().expect("a valid key"), metric)
             })
             .collect(),
+        slices: Vec::new(),
+        exclude_runs: Vec::new(),
         lateness_ms: 1_000,
         rule: RowRule::Decision,
         as_of: None,

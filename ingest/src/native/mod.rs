@@ -205,7 +205,7 @@ impl Wire {
                 return Err(Fault::new(RejectCode::UnknownType, "type", detail));
             }
         };
-        Ok(RawEvent { id, timestamp, unit_type, unit_id, body })
+        Ok(RawEvent { id, timestamp, unit_type, unit_id, other_units: Vec::new(), sent_at: None, body })
     }
 }
 

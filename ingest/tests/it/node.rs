@@ -142,6 +142,8 @@ fn event(id: &str, body: RawBody) -> ParsedEvent {
         timestamp: NOON,
         unit_type: "user".to_owned(),
         unit_id: format!("unit of {id}"),
+        other_units: Vec::new(),
+        sent_at: None,
         body,
     })
 }

@@ -56,7 +56,8 @@ fn at(scene: &mut Scene, now: Timestamp, units: u64) {
     scene.evidence.last_treatment_at = Some(now);
     scene.evidence.last_control_at = Some(now);
     scene.evidence.treated_units = units;
-    scene.evidence.arms = [CONTROL, TREATMENT].map(|arm| ArmCount { stage: 0, arm: arm.to_owned(), units }).into();
+    scene.evidence.arms =
+        [CONTROL, TREATMENT].map(|arm| ArmCount { slice: None, stage: 0, arm: arm.to_owned(), units }).into();
 }
 
 /// One rollout to its end, or to the last look.

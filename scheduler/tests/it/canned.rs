@@ -44,13 +44,15 @@ impl CannedWarehouse {
             metric: metric.parse().unwrap(),
             stage: *stage,
             arm: (*arm).to_owned(),
+            slice: None,
             moments: Moments::from_counts(*n, *events),
+            joint: None,
         });
         let units = counts.iter().map(|(_, _, _, n, _)| *n).max().unwrap_or(0);
         let answer = MomentsAnswer {
             watermark: watermark.clone(),
             cells: cells.collect(),
-            arms: [CONTROL, TREATMENT].map(|arm| ArmCount { stage: 0, arm: arm.to_owned(), units }).into(),
+            arms: [CONTROL, TREATMENT].map(|arm| ArmCount { slice: None, stage: 0, arm: arm.to_owned(), units }).into(),
             treated_units: units,
             last_treatment_at: Some(now),
             last_control_at: Some(now),

@@ -42,14 +42,7 @@ pub fn policy() -> Policy {
 }
 
 pub fn metric(event: &str, direction: Direction) -> Metric {
-    Metric {
-        name: None,
-        kind: MetricKind::Proportion,
-        event: event.to_owned(),
-        value: None,
-        window: Span::from_ms(60 * 60 * 1_000),
-        direction,
-    }
+    Metric::new(MetricKind::Proportion, event, Span::from_ms(60 * 60 * 1_000), direction)
 }
 
 pub fn metrics() -> Vec<PinnedMetric> {
@@ -98,7 +91,9 @@ impl Scene {
                 GuardrailEvidence { metric: key("errors"), strata: same(200) },
                 GuardrailEvidence { metric: key("conversion"), strata: same(800) },
             ],
-            arms: [CONTROL, TREATMENT].map(|arm| ArmCount { stage: 1, arm: arm.to_owned(), units: 4_000 }).into(),
+            arms: [CONTROL, TREATMENT]
+                .map(|arm| ArmCount { slice: None, stage: 1, arm: arm.to_owned(), units: 4_000 })
+                .into(),
             treated_units: 4_000,
             crossover_units: 0,
             exposures_dropped: 0,

@@ -7,7 +7,7 @@ use liftgate_domain::{
     Experiment, Key, Metric, MetricQuery, MomentsAnswer, MomentsQuery, ResourceKind, Role, RowRule, Scope, Timestamp,
     Watermark,
 };
-use liftgate_stats::{Comparison, Direction, Moments, Srm, compare, srm_chi_square};
+use liftgate_stats::{Comparison, Direction, Moments, Outcome, Srm, compare, srm_chi_square};
 use serde::Serialize;
 
 use super::paths::{InEnvironment, Named};
@@ -96,7 +96,7 @@ async fn read(app: &App, scope: &Scope, key: Key) -> Result<Readout, ApiError> {
             let resource = app.catalog.resource(ResourceKind::Metric, &scope.to_project(), metric_key).await?;
             let metric: Metric =
                 resource.ok_or_else(|| ApiError::not_found(format!("metric `{metric_key}`")))?.decode()?;
-            metrics.push((role, MetricQuery { key: metric_key.clone(), metric }));
+            metrics.push((role, MetricQuery::new(metric_key.clone(), metric)));
         }
     }
     let arms: Vec<String> = experiment.arms.keys().cloned().collect();
@@ -105,6 +105,8 @@ async fn read(app: &App, scope: &Scope, key: Key) -> Result<Readout, ApiError> {
         history: run.history,
         arms: arms.clone(),
         metrics: metrics.iter().map(|(_, metric)| metric.clone()).collect(),
+        slices: Vec::new(),
+        exclude_runs: Vec::new(),
         lateness_ms: 0,
         rule: RowRule::Readout,
         as_of: None,
@@ -145,7 +147,8 @@ fn metric_readout(
         }
     }
     let control = by_arm.get(experiment.control.as_str()).copied().unwrap_or_default();
-    let outcome = query.metric.kind.outcome();
+    // Kinds whose units have several values are refused where an experiment names its metrics.
+    let outcome = query.metric.kind.outcome().unwrap_or(Outcome::Mean);
     let comparisons = by_arm
         .iter()
         .filter(|(arm, _)| **arm != experiment.control)

@@ -128,16 +128,7 @@ async fn segment(lookup: &Lookup<'_>, put: &Put, spec: Value) -> Result<Verdict,
 
 fn metric(spec: Value) -> Verdict {
     let metric: Metric = decode(spec)?;
-    let mut problems = Vec::new();
-    if metric.event.trim().is_empty() {
-        problems.push(problem("event", "must name the event that the metric reads"));
-    }
-    if metric.window.as_ms() == 0 {
-        problems.push(problem("window", "must be longer than 0; a typical one is `24h`"));
-    }
-    if metric.value.is_some() && metric.kind != liftgate_domain::MetricKind::Mean {
-        problems.push(problem("value", "is only read by metrics of kind `mean`"));
-    }
+    let problems: Vec<_> = metric.problems().into_iter().map(|(field, message)| problem(field, message)).collect();
     if problems.is_empty() { Ok(Checked::plain(&metric)) } else { Err(problems) }
 }
 

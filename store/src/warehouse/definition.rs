@@ -70,15 +70,19 @@ pub(super) fn answer(batches: &[Arc<SealedBatch>], watermark: &Watermark, query:
             cells.entry((index, first.stage, first.arm)).or_default().push(value);
         }
     }
-    answer.arms =
-        arms.into_iter().map(|((stage, arm), units)| ArmCount { stage, arm: arm.to_owned(), units }).collect();
+    answer.arms = arms
+        .into_iter()
+        .map(|((stage, arm), units)| ArmCount { slice: None, stage, arm: arm.to_owned(), units })
+        .collect();
     answer.cells = cells
         .into_iter()
         .map(|((index, stage, arm), moments)| Cell {
             metric: query.metrics[index].key.clone(),
             stage,
             arm: arm.to_owned(),
+            slice: None,
             moments,
+            joint: None,
         })
         .collect();
     answer
@@ -216,7 +220,9 @@ fn unit_value(metric: &Metric, first: &Exposure<'_>, events: &[&EventRow], horiz
         |row: &&&EventRow| row.name == metric.event && first.row.ts <= row.ts && row.ts < window_end && in_time(row);
     let counted = events.iter().filter(in_window);
     match metric.kind {
-        MetricKind::Proportion => (f64::from(u8::from(counted.count() > 0)), 0),
+        MetricKind::Proportion | MetricKind::Ratio | MetricKind::Retention | MetricKind::Quantile => {
+            (f64::from(u8::from(counted.count() > 0)), 0)
+        }
         MetricKind::Count => (counted.count() as f64, 0),
         MetricKind::Mean => {
             let values: Vec<f64> = counted.map(|row| row_value(metric, row)).collect();

@@ -1,6 +1,6 @@
 //! An experiment: its flag, arms and metrics exist, and what runs is not edited.
 
-use liftgate_domain::{Experiment, Resource, ResourceKind, StoreError};
+use liftgate_domain::{Experiment, Metric, Resource, ResourceKind, StoreError};
 use liftgate_evaluator::Flag;
 use serde_json::Value;
 
@@ -64,16 +64,27 @@ pub(super) async fn check(
     }
     for (field, metrics) in [("success", &experiment.success), ("secondary", &experiment.secondary)] {
         for (index, metric) in metrics.iter().enumerate() {
-            if lookup.body(ResourceKind::Metric, &project, metric).await?.is_none() {
-                problems.push(problem(
-                    &format!("{field}[{index}]"),
-                    format!("metric `{metric}` not found; declare it first"),
-                ));
-            }
+            let message = match lookup.body(ResourceKind::Metric, &project, metric).await? {
+                None => format!("metric `{metric}` not found; declare it first"),
+                Some(body) => match unreadable(body) {
+                    Some(kind) => format!(
+                        "metric `{metric}` is a {kind}, which experiments do not read yet; use a proportion, mean, count \
+                         or retention"
+                    ),
+                    None => continue,
+                },
+            };
+            problems.push(problem(&format!("{field}[{index}]"), message));
         }
     }
     if !(experiment.alpha > 0.0 && experiment.alpha < 1.0) {
         problems.push(problem("alpha", "must lie strictly between 0 and 1; a usual one is 0.05"));
     }
     Ok(if problems.is_empty() { Ok(Checked::plain(&experiment)) } else { Err(problems) })
+}
+
+/// The kind of a metric whose units have more than one value.
+fn unreadable(body: Value) -> Option<&'static str> {
+    let metric: Metric = serde_json::from_value(body).ok()?;
+    metric.kind.outcome().is_none().then(|| metric.kind.as_str())
 }

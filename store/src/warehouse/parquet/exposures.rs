@@ -232,7 +232,7 @@ impl Gathered {
         let units = firsts.iter().map(analysed).collect();
         let strata = units_of
             .iter()
-            .map(|((stage, arm), units)| ArmCount { stage: *stage, arm: (*arm).to_owned(), units: *units })
+            .map(|((stage, arm), units)| ArmCount { slice: None, stage: *stage, arm: (*arm).to_owned(), units: *units })
             .collect();
         Population {
             units,

@@ -73,7 +73,7 @@ pub(super) fn cells(
         let values = match metric.kind {
             MetricKind::Mean => fold.sums(of_metric),
             MetricKind::Count => fold.tallied(position, f64::from),
-            MetricKind::Proportion => fold.tallied(position, |count| f64::from(count.min(1))),
+            _ => fold.tallied(position, |count| f64::from(count.min(1))),
         };
         let mut moments = vec![Moments::default(); population.strata.len()];
         for (unit, value) in population.units.iter().zip(values) {
@@ -86,7 +86,9 @@ pub(super) fn cells(
             metric: question.query.metrics[position].key.clone(),
             stage: stratum.stage,
             arm: stratum.arm.clone(),
+            slice: None,
             moments,
+            joint: None,
         }));
     }
     Ok((cells, fold.non_finite.into_inner()))
@@ -109,7 +111,7 @@ impl<'a> Fold<'a> {
         let positions = units.iter().map(|unit| unit.hash).zip(0..count).collect();
         let tally = |metric: &AskedMetric| match metric.kind {
             MetricKind::Mean => Vec::new(),
-            MetricKind::Count | MetricKind::Proportion => (0..count).map(|_| AtomicU32::new(0)).collect(),
+            _ => (0..count).map(|_| AtomicU32::new(0)).collect(),
         };
         let tallies = question.metrics.iter().map(tally).collect();
         Ok(Self { question, units, positions, tallies, non_finite: AtomicU64::new(0) })

@@ -34,5 +34,6 @@ pub(super) fn answer(
         non_finite,
         last_treatment_at,
         last_control_at,
+        ..MomentsAnswer::default()
     })
 }

@@ -24,7 +24,9 @@ pub fn row(kind: RowKind, id: &str, unit: &str, ms: i64) -> EventRow {
         environment: ENVIRONMENT,
         kind,
         ts: at(ms),
+        ts_client: at(ms),
         received_at: at(ms),
+        unit_index: 0,
         unit_type: "user".into(),
         unit_id: unit.into(),
         unit_hash: EventRow::unit_hash_of(ENVIRONMENT, "user", unit),
@@ -67,17 +69,8 @@ pub fn batch(node: &str, epoch: u64, sequence: u64, through_ms: i64, rows: Vec<E
 }
 
 pub fn metric(key: &str, kind: MetricKind, event: &str, window_ms: u64) -> MetricQuery {
-    MetricQuery {
-        key: Key::new(key).unwrap(),
-        metric: Metric {
-            name: None,
-            kind,
-            event: event.into(),
-            value: None,
-            window: Span::from_ms(window_ms),
-            direction: Direction::Increase,
-        },
-    }
+    let metric = Metric::new(kind, event, Span::from_ms(window_ms), Direction::Increase);
+    MetricQuery::new(Key::new(key).unwrap(), metric)
 }
 
 /// A ramp with the given (share in percent, since in ms) as stages 0, 1, 2 ...
@@ -110,6 +103,8 @@ pub fn question() -> MomentsQuery {
             metric("revenue", MetricKind::Mean, "purchase", 10_000),
             metric("purchases", MetricKind::Count, "purchase", 10_000),
         ],
+        slices: Vec::new(),
+        exclude_runs: Vec::new(),
         lateness_ms: LATENESS_MS,
         rule: RowRule::Decision,
         as_of: None,

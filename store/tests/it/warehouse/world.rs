@@ -181,6 +181,8 @@ fn questions(ramp: &RunHistory, experiment: &RunHistory) -> Vec<MomentsQuery> {
                     history: history.clone(),
                     arms: arms.into_iter().map(str::to_owned).collect(),
                     metrics: metrics(),
+                    slices: Vec::new(),
+                    exclude_runs: Vec::new(),
                     lateness_ms: 1_000,
                     rule,
                     as_of,
