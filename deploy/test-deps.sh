@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests need beside a Rust toolchain: PostgreSQL's server programs and pinned Python packages.
+# Installs what the tests need beside a Rust toolchain: PostgreSQL's server programs, pinned Python and npm packages.
 # usage: test-deps.sh VENV_DIR
 set -euo pipefail
 venv=${1:?usage: test-deps.sh VENV_DIR}
@@ -12,6 +12,8 @@ command -v initdb >/dev/null || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/
 command -v python3 >/dev/null || missing+=(python3)
 python3 -c 'import venv, ensurepip' 2>/dev/null || missing+=(python3-venv)
 command -v curl >/dev/null || missing+=(curl)
+command -v node >/dev/null || missing+=(nodejs)
+command -v npm >/dev/null || missing+=(npm)
 command -v cc >/dev/null || missing+=(build-essential)
 if [ ${#missing[@]} -gt 0 ]; then
   if ! command -v apt-get >/dev/null; then
@@ -23,11 +25,27 @@ if [ ${#missing[@]} -gt 0 ]; then
   DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "${missing[@]}"
 fi
 
-requirements="$root/webhooks/tests/requirements.txt"
-stamp="$venv/.installed"
-if [ ! -f "$stamp" ] || ! cmp -s "$requirements" "$stamp"; then
-  python3 -m venv "$venv"
-  "$venv/bin/pip" install --quiet --disable-pip-version-check -r "$requirements"
-  cp "$requirements" "$stamp"
+# install NAME REQUIREMENTS [PIP_OPTION...]: only when the requirements have changed since the last time.
+install() {
+  local stamp="$venv/.installed$1" requirements=$2
+  shift 2
+  if [ ! -f "$stamp" ] || ! cmp -s "$requirements" "$stamp"; then
+    python3 -m venv "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check "$@" -r "$requirements"
+    cp "$requirements" "$stamp"
+  fi
+}
+install "" "$root/webhooks/tests/requirements.txt"
+install "-clickhouse" "$root/store/tests/clickhouse/requirements.txt" --no-deps
+# The clients of Segment and RudderStack that the server's tests run: npm packages by lockfile, Python's beside the others.
+clients="$root/server/tests/it/clients"
+install "-clients" "$clients/requirements.txt"
+installed="$(dirname "$venv")/clients"
+if [ ! -f "$installed/.installed" ] || ! cmp -s "$clients/package-lock.json" "$installed/.installed"; then
+  mkdir -p "$installed"
+  cp "$clients/package.json" "$clients/package-lock.json" "$installed/"
+  # Not `npm ci`: it insists on packages for other systems that an optional dependency, which is left out, would want.
+  npm install --prefix "$installed" --ignore-scripts --omit=optional --no-audit --no-fund --loglevel=error
+  cp "$clients/package-lock.json" "$installed/.installed"
 fi
 echo "the tests' needs are there"

@@ -10,6 +10,7 @@
 //! | [`change`], [`event`], [`delivery`] | the one way state changes, and who hears of it |
 //! | [`row`], [`moments_query`], [`watermark`] | the canonical event row and the question asked of it |
 //! | [`catalog`], [`warehouse`] | the ports |
+//! | [`failpoint`] | where a test stops the process between two steps |
 //!
 //! ```
 //! use liftgate_domain::{Key, Scope};
@@ -32,6 +33,7 @@ pub mod environment;
 pub mod error;
 pub mod event;
 pub mod experiment;
+pub mod failpoint;
 pub mod id;
 pub mod metric;
 pub mod moments_query;

@@ -296,7 +296,8 @@ mod tests {
             change(&mut metric);
             metric.problems().into_iter().map(|(field, _)| field).collect::<Vec<_>>()
         };
-        let cases: [(fn(&mut Metric), &[&str]); 12] = [
+        type Case = (fn(&mut Metric), &'static [&'static str]);
+        let cases: [Case; 12] = [
             (|_| {}, &[]),
             (|metric| metric.event = " ".into(), &["event"]),
             (|metric| metric.window = Span::from_ms(0), &["window"]),

@@ -108,7 +108,12 @@ fn retire(watermark: &mut Watermark, node: &str) -> bool {
 /// A batch is a set of events: of two rows with one identity the first is the event.
 fn without_repeats(batch: &Arc<SealedBatch>) -> Arc<SealedBatch> {
     let mut seen = HashSet::new();
-    let rows: Vec<_> = batch.rows.iter().filter(|row| seen.insert((row.environment, &row.event_id))).cloned().collect();
+    let rows: Vec<_> = batch
+        .rows
+        .iter()
+        .filter(|row| seen.insert((row.environment, &row.event_id, &row.unit_type)))
+        .cloned()
+        .collect();
     if rows.len() == batch.rows.len() {
         return Arc::clone(batch);
     }

@@ -3,11 +3,14 @@
 use std::sync::Arc;
 
 use liftgate_domain::{
-    EventRow, Key, Metric, MetricKind, MetricQuery, MomentsAnswer, MomentsQuery, RowKind, RowRule, SealedBatch, Share,
-    Span, Timestamp,
+    Cell, EventRow, Key, Metric, MetricKind, MetricQuery, MomentsAnswer, MomentsQuery, RowKind, RowRule, SealedBatch,
+    Share, Span, Timestamp,
 };
 use liftgate_evaluator::{CONTROL, Design, RunHistory, RunKind, StageEntry, TREATMENT};
 use liftgate_stats::Direction;
+use serde_json::Value;
+
+use super::engine::Engine;
 
 pub const ENVIRONMENT: u64 = 1;
 pub const RUN: u64 = 7;
@@ -115,4 +118,77 @@ pub fn question() -> MomentsQuery {
 pub fn total(answer: &MomentsAnswer, metric: &str, arm: &str) -> Option<(u64, f64)> {
     let cells = answer.cells.iter().filter(|cell| cell.metric == metric && cell.arm == arm);
     cells.map(|cell| (cell.moments.n, cell.moments.n as f64 * cell.moments.mean)).reduce(|a, b| (a.0 + b.0, a.1 + b.1))
+}
+
+/// Units and the sum over them; `None` when no unit is in.
+pub type Total = Option<(u64, f64)>;
+
+/// One example: rows, all received by `through_ms`, a question, and (metric, arm) -> (units, sum over units).
+pub struct Example {
+    pub rows: Vec<EventRow>,
+    pub through_ms: i64,
+    pub query: MomentsQuery,
+    pub expected: Vec<(&'static str, &'static str, Total)>,
+}
+
+impl Example {
+    pub async fn check(self, engine: &impl Engine) {
+        let batches = [batch("a", 1, 1, self.through_ms, self.rows)];
+        engine
+            .on_rows(&batches, async |warehouse| {
+                let answer = warehouse.moments(&self.query).await.unwrap();
+                for (metric, arm, expected) in &self.expected {
+                    assert_eq!(total(&answer, metric, arm), *expected, "{metric} of {arm} in {answer:#?}");
+                }
+            })
+            .await;
+    }
+}
+
+/// The cell of the whole population of this metric and arm, when there is one stage.
+pub fn cell<'a>(answer: &'a MomentsAnswer, metric: &str, arm: &str) -> &'a Cell {
+    let of = |cell: &&Cell| cell.metric == metric && cell.arm == arm && cell.slice.is_none();
+    let cells: Vec<&Cell> = answer.cells.iter().filter(of).collect();
+    assert_eq!(cells.len(), 1, "{metric} of {arm} in {answer:#?}");
+    cells[0]
+}
+
+/// Whether a cell has these variables, unit by unit, in any order.
+pub fn assert_variables<const N: usize>(cell: &Cell, units: &[[f64; N]]) {
+    let n = units.len() as f64;
+    let mean = |i: usize| units.iter().map(|values| values[i]).sum::<f64>() / n;
+    let co = |i: usize, j: usize| -> f64 {
+        units.iter().map(|values| (values[i] - mean(i)) * (values[j] - mean(j))).sum::<f64>()
+    };
+    let is_near = |actual: f64, expected: f64| (actual - expected).abs() <= 1e-9 * expected.abs().max(1.0);
+    let what = format!("{units:?} expected, {cell:?} found");
+    assert_eq!(cell.moments.n, units.len() as u64, "{what}");
+    assert!(is_near(cell.moments.mean, mean(0)) && is_near(cell.moments.m2, co(0, 0)), "{what}");
+    let Some(joint) = &cell.joint else {
+        assert_eq!(N, 1, "{what}");
+        return;
+    };
+    assert_eq!((joint.n, joint.variables()), (cell.moments.n, N), "{what}");
+    for i in 0..N {
+        assert!(is_near(joint.mean[i], mean(i)), "mean {i}: {what}");
+        for j in 0..=i {
+            assert!(is_near(joint.co(i, j), co(i, j)), "co-moment {i}, {j}: {what}");
+        }
+    }
+}
+
+/// Who has which attributes, of an exposure.
+pub fn with_properties(row: EventRow, properties: Value) -> EventRow {
+    EventRow { properties: properties.as_object().cloned(), ..row }
+}
+
+/// The row of the account that the unit of `row` acted for.
+pub fn of_account(row: &EventRow, account: &str) -> EventRow {
+    EventRow {
+        unit_index: 1,
+        unit_type: "account".into(),
+        unit_id: account.into(),
+        unit_hash: EventRow::unit_hash_of(row.environment, "account", account),
+        ..row.clone()
+    }
 }

@@ -2,16 +2,16 @@
 
 use std::sync::Arc;
 
-use liftgate_domain::{EventCounts, MomentsAnswer, SealedBatch, Warehouse};
-use liftgate_store::warehouse::{MemoryWarehouse, ParquetWarehouse};
+use liftgate_domain::{SealedBatch, Warehouse};
+use liftgate_store::warehouse::ParquetWarehouse;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+use super::comparison::Answers;
 use super::stand::Stand;
 use super::world::World;
 
 const WORLDS: u64 = 6;
-const TOLERANCE: f64 = 1e-9;
 
 /// Where the rows are when the question is asked.
 #[derive(Copy, Clone, Debug)]
@@ -21,20 +21,6 @@ enum Arrangement {
     FlushedAfterEachBatch,
     /// Flushed at random, reopened at random without a flush: the node appends what was not durable again.
     Mixed(u64),
-}
-
-struct Answers {
-    moments: Vec<MomentsAnswer>,
-    counts: [EventCounts; 2],
-}
-
-async fn ask(warehouse: &dyn Warehouse, world: &World) -> Answers {
-    let mut moments = Vec::new();
-    for question in &world.questions {
-        moments.push(warehouse.moments(question).await.unwrap());
-    }
-    let counts = [warehouse.counts(1).await.unwrap(), warehouse.counts(2).await.unwrap()];
-    Answers { moments, counts }
 }
 
 async fn arrange(stand: &Stand, batches: &[Arc<SealedBatch>], arrangement: Arrangement) -> ParquetWarehouse {
@@ -66,27 +52,26 @@ async fn arrange(stand: &Stand, batches: &[Arc<SealedBatch>], arrangement: Arran
     warehouse
 }
 
-/// Everything equal but the floats, and those within the tolerance of the text.
-fn assert_close(actual: &MomentsAnswer, expected: &MomentsAnswer, what: &str) {
-    let without_floats = |answer: &MomentsAnswer| {
-        let mut answer = answer.clone();
-        for cell in &mut answer.cells {
-            (cell.moments.mean, cell.moments.m2) = (0.0, 0.0);
+/// Every float, bit by bit.
+fn bits(answers: &Answers) -> Vec<u64> {
+    let mut bits = Vec::new();
+    for answer in &answers.moments {
+        for cell in &answer.cells {
+            bits.extend([cell.moments.n, cell.moments.mean.to_bits(), cell.moments.m2.to_bits()]);
+            let joint = cell.joint.iter().flat_map(|joint| joint.mean.iter().chain(&joint.co));
+            bits.extend(joint.map(|value| value.to_bits()));
         }
-        answer
-    };
-    assert_eq!(without_floats(actual), without_floats(expected), "{what}");
-    for (a, e) in actual.cells.iter().zip(&expected.cells) {
-        let (a, e) = (a.moments, e.moments);
-        let scale = e.mean.powi(2).max(e.m2 / e.n as f64);
-        assert!((a.mean - e.mean).abs() <= TOLERANCE * scale.sqrt().max(f64::MIN_POSITIVE), "{what}: {a:?} {e:?}");
-        assert!((a.m2 - e.m2).abs() <= TOLERANCE * (e.n as f64 * scale).max(f64::MIN_POSITIVE), "{what}: {a:?} {e:?}");
+        bits.extend(answer.quantiles.iter().map(|quantile| quantile.value.to_bits()));
+        bits.extend(
+            answer
+                .capping
+                .iter()
+                .flat_map(|capping| [Some(capping.at), capping.denominator_at])
+                .flatten()
+                .map(f64::to_bits),
+        );
     }
-}
-
-fn bits(answers: &Answers) -> Vec<(u64, u64, u64)> {
-    let cells = answers.moments.iter().flat_map(|answer| &answer.cells);
-    cells.map(|cell| (cell.moments.n, cell.moments.mean.to_bits(), cell.moments.m2.to_bits())).collect()
+    bits
 }
 
 #[tokio::test]
@@ -94,11 +79,7 @@ async fn answers_as_the_definition_does_and_with_the_same_bits_in_every_arrangem
     let (mut cells, mut crossovers, mut surplus) = (0, 0, 0);
     for seed in 0..WORLDS {
         let world = World::of(seed);
-        let memory = MemoryWarehouse::new();
-        for batch in &world.batches {
-            memory.append(Arc::clone(batch)).await.unwrap();
-        }
-        let expected = ask(&memory, &world).await;
+        let expected = Answers::expected(&world).await;
         let mut first_bits = None;
         for arrangement in [
             Arrangement::AllInTheTail,
@@ -109,11 +90,8 @@ async fn answers_as_the_definition_does_and_with_the_same_bits_in_every_arrangem
         ] {
             let stand = Stand::new();
             let warehouse = arrange(&stand, &world.batches, arrangement).await;
-            let actual = ask(&warehouse, &world).await;
-            for (position, (a, e)) in actual.moments.iter().zip(&expected.moments).enumerate() {
-                assert_close(a, e, &format!("seed {seed}, {arrangement:?}, question {position}"));
-            }
-            assert_eq!(actual.counts, expected.counts, "seed {seed}, {arrangement:?}");
+            let actual = Answers::of(&warehouse, &world.questions).await;
+            actual.assert_close(&expected, &format!("seed {seed}, {arrangement:?}"));
             let bits = bits(&actual);
             assert_eq!(&bits, first_bits.get_or_insert(bits.clone()), "seed {seed}, {arrangement:?}: bits");
         }
@@ -150,7 +128,7 @@ async fn the_order_of_nodes_and_threads_never_changes_a_bit() {
                 warehouse.flush().await.unwrap();
             }
         }
-        let bits = bits(&ask(&warehouse, &world).await);
+        let bits = bits(&Answers::of(&warehouse, &world.questions).await);
         assert_eq!(&bits, seen.get_or_insert(bits.clone()), "interleaving {seed}");
     }
 }
