@@ -39,6 +39,25 @@ toolchain:
 bench: toolchain ## Print evaluation ns a flag, ingest events/s, readout on 1 M events, tick of 100 rollouts
 	cargo bench --locked -p liftgate-evaluator -p liftgate-stats -p liftgate-ingest -p liftgate-store -p liftgate --benches
 
+BENCH_VENV := $(HOME)/.cache/liftgate/bench-venv
+
+.PHONY: bench-events
+bench-events: toolchain ## Ingest, readouts and bytes an event at scale, beside ClickHouse, DuckDB and DataFusion: ARGS='--units 100000'
+	cargo build --release --locked -p liftgate
+	[ -x "$(BENCH_VENV)/bin/python" ] || python3 -m venv "$(BENCH_VENV)"
+	"$(BENCH_VENV)/bin/pip" install --quiet --disable-pip-version-check -r bench/events/requirements.txt
+	"$(BENCH_VENV)/bin/pip" install --quiet --disable-pip-version-check --no-deps chdb-core==26.9.0
+	events=$$(cargo bench --locked -p liftgate --bench events --no-run 2>&1 | sed -n 's/.*(\(.*events-[0-9a-f]*\))$$/\1/p' | tail -1); \
+	"$(BENCH_VENV)/bin/python" bench/events/compare.py --liftgate "$(CARGO_TARGET_DIR)/release/liftgate" --events "$$events" $(ARGS)
+
+FUZZ_SECONDS ?= 300
+
+.PHONY: fuzz
+fuzz: toolchain ## Coverage-guided fuzzing of the log reader and the payload parsers, FUZZ_SECONDS each (300)
+	@cargo fuzz --version >/dev/null 2>&1 || { echo "cargo-fuzz is missing: cargo install cargo-fuzz --locked"; exit 1; }
+	@rustc +nightly --version >/dev/null 2>&1 || { echo "the fuzzer needs a nightly compiler: rustup toolchain install nightly"; exit 1; }
+	for target in native segment log; do (cd ingest && cargo +nightly fuzz run --target-dir "$(CARGO_TARGET_DIR)/fuzz" "$$target" -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=4096 -print_final_stats=1); done
+
 .PHONY: calibrate
 calibrate: toolchain ## Long, seeded simulation of the error rates (about two minutes)
 	cargo run --release --locked -p liftgate-stats --example calibrate

@@ -12,7 +12,8 @@ use liftgate_domain::{
     Warehouse, Watermark,
 };
 use liftgate_ingest::native::{self, ContentType};
-use liftgate_ingest::{Ingest, IngestConfig};
+use liftgate_ingest::segment_api::{self, Call};
+use liftgate_ingest::{Ingest, IngestConfig, Limits, ParsedEvent};
 use tokio::sync::watch;
 
 const EVENTS: u64 = 500;
@@ -71,6 +72,59 @@ fn body(first: u64, now_ms: i64) -> Vec<u8> {
     };
     let events: Vec<String> = (first..first + EVENTS).map(event).collect();
     format!(r#"{{"events":[{}]}}"#, events.join(",")).into_bytes()
+}
+
+/// Reading alone, on one thread: JSON, the same as NDJSON, and what a Segment client would send instead.
+#[divan::bench(args = [Body::Json, Body::Properties, Body::Ndjson, Body::Segment], sample_count = 50)]
+fn parse(bencher: divan::Bencher<'_, '_>, form: Body) {
+    let now_ms = 1_767_225_600_000;
+    let json = String::from_utf8(body(0, now_ms)).expect("the body is text");
+    let body = match form {
+        Body::Json => json,
+        Body::Properties => {
+            let properties = r#""properties":{"plan":"pro","country":"DE","items":3,"coupon":null},"value""#;
+            json.replace("\"value\"", properties)
+        }
+        Body::Ndjson => json.replace("{\"events\":[", "").replace("]}", "").replace("},{\"type\"", "}\n{\"type\""),
+        Body::Segment => segment_body(now_ms),
+    };
+    let limits = Limits::default();
+    bencher.counter(ItemsCount::new(EVENTS)).bench(|| {
+        let events = match form {
+            Body::Json | Body::Properties => {
+                native::parse(ContentType::Json, body.as_bytes(), &limits).expect("the body is JSON")
+            }
+            Body::Ndjson => native::parse(ContentType::Ndjson, body.as_bytes(), &limits).expect("the body is lines"),
+            Body::Segment => {
+                segment_api::parse(Call::Batch, body.as_bytes(), &limits, Timestamp(0)).expect("it is a batch").events
+            }
+        };
+        assert_eq!(events.len() as u64, EVENTS);
+        assert!(matches!(events[0], ParsedEvent::Ok(_)));
+        events
+    });
+}
+
+/// How the events of a body are written.
+#[derive(Copy, Clone, Debug)]
+enum Body {
+    Json,
+    /// JSON with four properties an event.
+    Properties,
+    Ndjson,
+    Segment,
+}
+
+fn segment_body(now_ms: i64) -> String {
+    let message = |n: u64| {
+        format!(
+            r#"{{"timestamp":{now_ms},"integrations":{{}},"event":"purchase","type":"track","properties":{{"revenue":{}.25}},"context":{{"library":{{"name":"@segment/analytics-node","version":"3.1.0"}}}},"userId":"user-{}","messageId":"node-next-1795260715199-{n:032x}","_metadata":{{"nodeVersion":"v20.20.2","jsRuntime":"node"}}}}"#,
+            n % 90,
+            n % 100_000,
+        )
+    };
+    let messages: Vec<String> = (0..EVENTS).map(message).collect();
+    format!(r#"{{"batch":[{}],"writeKey":"k","sentAt":{now_ms}}}"#, messages.join(","))
 }
 
 #[divan::bench(args = [1, 8, 32], sample_count = 10, sample_size = 1)]

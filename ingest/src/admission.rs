@@ -1,70 +1,103 @@
-//! From well-formed events to rows: is the time plausible, and which run, stage and arm explains an exposure?
+//! From well-formed events to rows: when did it happen by this node's clock, is that plausible, and which run, stage and
+//! arm explains an exposure?
+
+use std::sync::Arc;
 
 use liftgate_domain::{Attribution, EventRow, RowKind, Timestamp};
 
-use crate::door::Prepared;
-use crate::{ParsedEvent, RawBody, RawEvent, RejectCode, Rejection};
+use crate::keys;
+use crate::plausibility::Plausibility;
+use crate::prepared::{HeldEvent, Prepared};
+use crate::quarantine::{Doubt, Room};
+use crate::{ParsedEvent, Quarantined, RawBody, RawEvent, RawUnit, RejectCode, Rejection};
 
-/// How far ahead of this node's clock an event may be.
-const AHEAD_MAX_MS: i64 = 86_400_000;
+/// How far a sender's clock may be off before its events are counted as skewed.
+const SKEW_MAX_MICROS: i64 = 5_000_000;
 
 /// What the events of a request are judged by.
 pub(crate) struct Admission<'a> {
     pub environment: u64,
     pub source: &'static str,
     pub now: Timestamp,
-    pub retention_ms: i64,
+    pub plausibility: Plausibility,
     pub attribution: &'a dyn Attribution,
+    pub room: &'a Arc<Room>,
+}
+
+/// The events of a request, judged.
+#[derive(Default)]
+pub(crate) struct Judged {
+    pub prepared: Prepared,
+    pub rejected: Vec<Rejection>,
+    /// The events for quarantine, in the order of `prepared`.
+    pub quarantined: Vec<Quarantined>,
+    /// How many were sent by a clock that is off.
+    pub skewed: usize,
 }
 
 impl Admission<'_> {
-    /// Sorts the events of a request into rows to write and rejections.
-    pub(crate) fn prepare(&self, events: Vec<ParsedEvent>) -> (Prepared, Vec<Rejection>) {
-        let mut prepared = Prepared::default();
-        let mut rejected = Vec::new();
+    /// Sorts the events of a request into rows to write, events for quarantine, and rejections.
+    pub(crate) fn judge(&self, events: Vec<ParsedEvent>) -> Judged {
+        let mut judged = Judged::default();
         for (index, event) in events.into_iter().enumerate() {
             match event {
-                ParsedEvent::Bad(rejection) => rejected.push(Rejection { index, ..rejection }),
-                ParsedEvent::Ok(event) => match self.implausible(&event, index) {
-                    Some(rejection) => rejected.push(rejection),
-                    None => prepared.push(self.row(event)),
+                ParsedEvent::Bad(rejection) => judged.rejected.push(Rejection { index, ..rejection }),
+                ParsedEvent::Ok(event) => match not_finite(&event, index) {
+                    Some(rejection) => judged.rejected.push(rejection),
+                    None => self.take(event, index, &mut judged),
                 },
             }
         }
-        (prepared, rejected)
+        judged
     }
 
-    fn implausible(&self, event: &RawEvent, index: usize) -> Option<Rejection> {
-        let earliest = self.now.plus_millis(-self.retention_ms);
-        let latest = self.now.plus_millis(AHEAD_MAX_MS);
-        let limit = if event.timestamp < earliest {
-            format!("before {earliest}, where retention begins")
-        } else if event.timestamp > latest {
-            format!("after {latest}, a day ahead of this node's clock")
+    fn take(&self, event: RawEvent, index: usize, judged: &mut Judged) {
+        let skew = event.sent_at.map_or(0, |sent_at| self.now.0.saturating_sub(sent_at.0));
+        judged.skewed += usize::from(skew.saturating_abs() > SKEW_MAX_MICROS);
+        let ts = Timestamp(event.timestamp.0.saturating_add(skew));
+        let doubt = self.plausibility.doubt(ts, event.timestamp);
+        let (mut row, other_units) = self.row(event, ts);
+        if let Some(doubt) = doubt {
+            let rows: Vec<EventRow> = with_units(row, other_units).collect();
+            return self.hold(rows, doubt, index, judged);
+        }
+        if other_units.is_empty() {
+            self.attribute(&mut row);
+            judged.prepared.push(row);
         } else {
-            let finite = !matches!(event.body, RawBody::Metric { value: Some(value), .. } if !value.is_finite());
-            return (!finite).then(|| Rejection {
-                index,
-                id: Some(event.id.clone()),
-                code: RejectCode::ValueNotFinite,
-                field: Some("value".to_owned()),
-                detail: "`value` is not a finite number".to_owned(),
+            let rows = with_units(row, other_units).map(|mut row| {
+                self.attribute(&mut row);
+                row
             });
-        };
-        Some(Rejection {
-            index,
-            id: Some(event.id.clone()),
-            code: RejectCode::TimestampOutOfRange,
-            field: Some("timestamp".to_owned()),
-            detail: format!("`timestamp` {} is {limit}", event.timestamp),
-        })
+            judged.prepared.push_event(rows);
+        }
     }
 
-    fn row(&self, event: RawEvent) -> EventRow {
+    /// Puts an event into quarantine, or rejects it when that is full.
+    fn hold(&self, rows: Vec<EventRow>, doubt: Doubt, index: usize, judged: &mut Judged) {
+        let first = &rows[0];
+        let (id, detail) = (first.event_id.clone(), doubt.detail(first.ts, first.ts_client));
+        let (position, bytes) = judged.prepared.encode_held(doubt, &rows);
+        let Some(charge) = self.room.charge(bytes.len()) else {
+            judged.rejected.push(Rejection {
+                index,
+                id: Some(id),
+                code: RejectCode::TimestampOutOfRange,
+                field: Some("timestamp".to_owned()),
+                detail: format!("{detail}, and quarantine is full"),
+            });
+            return;
+        };
+        let held = HeldEvent { environment: self.environment, position, reason: doubt.reason, bytes, charge };
+        judged.prepared.push_held(keys::key_of(self.environment, &id), held);
+        judged.quarantined.push(Quarantined { index, id, code: doubt.reason, detail });
+    }
+
+    fn row(&self, event: RawEvent, ts: Timestamp) -> (EventRow, Vec<RawUnit>) {
         let mut row = EventRow {
             environment: self.environment,
             kind: RowKind::Metric,
-            ts: event.timestamp,
+            ts,
             ts_client: event.timestamp,
             received_at: Timestamp(0),
             unit_index: 0,
@@ -93,22 +126,54 @@ impl Admission<'_> {
                 row.kind = RowKind::Exposure;
                 row.name = flag;
                 row.properties = attributes;
-                self.attribute(&mut row, &variation);
                 row.variation = Some(variation);
             }
         }
-        row
+        (row, event.other_units)
     }
 
-    /// Stamps an exposure with its run. One that claims another variation than the run assigns explains nothing, so it
-    /// stays without a run: analysing it would put the unit into an arm it may never have seen.
-    fn attribute(&self, row: &mut EventRow, claimed: &str) {
-        let found = self.attribution.attribute(self.environment, &row.name, &row.unit_type, &row.unit_id, row.ts);
-        if let Some(found) = found.filter(|found| found.variation == claimed) {
-            row.run = Some(found.run);
-            row.stage = Some(found.stage);
-            row.arm = found.arm;
-            row.bucket = Some(found.bucket);
-        }
+    fn attribute(&self, row: &mut EventRow) {
+        attribute(self.attribution, row);
     }
+}
+
+/// Stamps an exposure with its run. One that claims another variation than the run assigns explains nothing, so it stays
+/// without a run: analysing it would put the unit into an arm it may never have seen.
+pub(crate) fn attribute(attribution: &dyn Attribution, row: &mut EventRow) {
+    if row.kind != RowKind::Exposure {
+        return;
+    }
+    let found = attribution.attribute(row.environment, &row.name, &row.unit_type, &row.unit_id, row.ts);
+    if let Some(found) = found.filter(|found| row.variation.as_deref() == Some(&*found.variation)) {
+        row.run = Some(found.run);
+        row.stage = Some(found.stage);
+        row.arm = found.arm;
+        row.bucket = Some(found.bucket);
+    }
+}
+
+/// The row of an event's first unit, then the same for its other units.
+fn with_units(first: EventRow, other_units: Vec<RawUnit>) -> impl Iterator<Item = EventRow> {
+    let others: Vec<EventRow> = (1..=u8::MAX)
+        .zip(other_units)
+        .map(|(unit_index, unit)| EventRow {
+            unit_index,
+            unit_hash: EventRow::unit_hash_of(first.environment, &unit.unit_type, &unit.unit_id),
+            unit_type: unit.unit_type,
+            unit_id: unit.unit_id,
+            ..first.clone()
+        })
+        .collect();
+    std::iter::once(first).chain(others)
+}
+
+fn not_finite(event: &RawEvent, index: usize) -> Option<Rejection> {
+    let finite = !matches!(event.body, RawBody::Metric { value: Some(value), .. } if !value.is_finite());
+    (!finite).then(|| Rejection {
+        index,
+        id: Some(event.id.clone()),
+        code: RejectCode::ValueNotFinite,
+        field: Some("value".to_owned()),
+        detail: "`value` is not a finite number".to_owned(),
+    })
 }

@@ -2,9 +2,10 @@
 //! because the batches behind it may not overtake it. Then releases the log behind what has become durable.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use liftgate_domain::{SealedBatch, StoreError, Warehouse};
+use liftgate_domain::{EventRow, SealedBatch, StoreError, Warehouse, failpoint};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -12,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::Error;
 use crate::counters::{self, Cells};
 use crate::door::Door;
+use crate::ledger::{self, Books, Events};
 use crate::release::Releaser;
 use crate::sealed::Sealed;
 use crate::segment::Segments;
@@ -38,6 +40,7 @@ pub(crate) struct Appender {
     pub segments: Arc<Segments>,
     pub door: Arc<Door>,
     pub cells: Arc<Cells>,
+    pub books: Arc<Books>,
     pub progress: watch::Sender<Progress>,
     pub releaser: Option<Releaser>,
     pub closing: CancellationToken,
@@ -65,6 +68,7 @@ impl Appender {
             rows => rows.unwrap_or_default(),
         };
         let stored = rows.len();
+        let lost = self.lost(&sealed, &rows);
         let batch = Arc::new(SealedBatch {
             node: Arc::clone(&self.node),
             epoch: sealed.mark.epoch,
@@ -76,6 +80,7 @@ impl Appender {
             let Err(error) = self.try_append(&batch).await else {
                 break;
             };
+            counters::add(&self.cells.append_failures, 1);
             tracing::warn!(%error, epoch = batch.epoch, sequence = batch.sequence, rows = stored,
                 "The warehouse does not take a batch; it stays in the log and is tried again.");
             if self.closing.is_cancelled() {
@@ -87,14 +92,42 @@ impl Appender {
             // Only now, when this node has a mark of its own: the watermark is never without any.
             self.warehouse.retire_other_nodes(&self.node);
         }
-        counters::add(&self.cells.stored, stored);
-        counters::sub(&self.cells.pending, sealed.count);
+        failpoint::hit("ingest.appended");
+        let stored_events = sealed.events.values().sum::<u64>() - lost.values().sum::<u64>();
+        self.cells.stored.fetch_add(stored_events, Ordering::Relaxed);
+        counters::sub(&self.cells.pending_rows, sealed.count);
+        if sealed.count > 0 {
+            counters::sub(&self.cells.batch_queue, 1);
+        }
+        self.books.store(&sealed.events, &lost, sealed.received_through);
+        if !lost.is_empty() {
+            self.segments.lose(sealed.first, &lost);
+        }
         // Without rows, because they had become unreadable, there is nothing that could ever become durable.
         if stored > 0 {
             self.releaser.iter_mut().for_each(|releaser| releaser.appended.push_back(sealed.mark));
         }
         self.progress.send_replace(Progress { last: sealed.mark.last, failing: false });
         Ok(())
+    }
+
+    /// The events of a batch that could no longer be read.
+    fn lost(&self, sealed: &Sealed, rows: &[EventRow]) -> Events {
+        if rows.len() == sealed.count {
+            return Events::new();
+        }
+        let found = ledger::events_of(rows);
+        let missing = |(environment, count): (&u64, &u64)| {
+            let missing = count.saturating_sub(found.get(environment).copied().unwrap_or(0));
+            (missing > 0).then_some((*environment, missing))
+        };
+        let lost: Events = sealed.events.iter().filter_map(missing).collect();
+        tracing::error!(
+            sequence = sealed.mark.sequence,
+            events = lost.values().sum::<u64>(),
+            "A part of a sealed batch has become unreadable in the log."
+        );
+        lost
     }
 
     async fn try_append(&self, batch: &Arc<SealedBatch>) -> Result<(), StoreError> {
@@ -115,7 +148,7 @@ impl Appender {
     }
 
     /// The rows of a batch that was not kept in memory.
-    async fn read_back(&self, sealed: &Sealed) -> Result<Vec<liftgate_domain::EventRow>, Error> {
+    async fn read_back(&self, sealed: &Sealed) -> Result<Vec<EventRow>, Error> {
         loop {
             let (segments, first, last) = (Arc::clone(&self.segments), sealed.first, sealed.mark.last);
             let read = tokio::task::spawn_blocking(move || segments.read_rows(first, last)).await;
@@ -134,22 +167,23 @@ impl Appender {
 
     /// A warehouse that keeps much in memory would hold the log back: have it written.
     async fn relieve(&self) {
-        if self.cells.read().log_bytes < self.flush_bytes {
+        if self.cells.log_bytes.load(Ordering::Relaxed) < self.flush_bytes {
             return;
         }
         if let Err(error) = self.warehouse.flush().await {
+            counters::add(&self.cells.append_failures, 1);
             tracing::warn!(%error, "The warehouse could not flush; the event log keeps what it has.");
         }
     }
 
     /// Releases what the warehouse has made durable. A failure is tried again after the next batch or heartbeat.
     pub(crate) async fn release(&mut self) {
-        let first_day = self.door.expire(self.dedup_window_ms);
+        self.door.expire(self.dedup_window_ms);
         let Some(mut releaser) = self.releaser.take_if(|releaser| releaser.is_due(&*self.warehouse, &self.node)) else {
             return;
         };
         let released = tokio::task::spawn_blocking(move || {
-            let outcome = releaser.run(first_day);
+            let outcome = releaser.run();
             (releaser, outcome)
         });
         let Ok((releaser, outcome)) = released.await else {

@@ -8,7 +8,7 @@ const SEGMENT_BYTES_MIN: u64 = 16 << 10;
 /// The settings of one ingest node. The defaults are complete except for [`IngestConfig::dir`].
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct IngestConfig {
-    /// The folder that the node owns: its id, epoch, log and keys. One process at a time.
+    /// The folder that the node owns: its id, epoch, log, keys and quarantine. One process at a time.
     pub dir: PathBuf,
     /// How long an event id is remembered, in milliseconds; rounded up to whole days.
     pub dedup_window_ms: i64,
@@ -26,8 +26,13 @@ pub struct IngestConfig {
     pub event_bytes_max: usize,
     /// The largest request body, in bytes.
     pub batch_bytes_max: usize,
-    /// Events older than this are refused, in milliseconds.
+    /// Events older than this are not believed and go into quarantine, in milliseconds.
     pub retention_ms: i64,
+    /// How much quarantine may hold, in bytes; what is not believed beyond it is rejected.
+    pub quarantine_bytes_max: u64,
+    /// While the folder's file system has less room than this, in bytes, events are refused: what is left is for the
+    /// warehouse and for letting go of the log. 0 switches this off.
+    pub disk_free_min_bytes: u64,
 }
 
 impl Default for IngestConfig {
@@ -43,6 +48,8 @@ impl Default for IngestConfig {
             event_bytes_max: 32 << 10,
             batch_bytes_max: 5 << 20,
             retention_ms: 400 * 86_400_000,
+            quarantine_bytes_max: 256 << 20,
+            disk_free_min_bytes: 512 << 20,
         }
     }
 }

@@ -4,12 +4,13 @@
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use liftgate_domain::{Clock, EventRow, Timestamp};
+use liftgate_domain::{Clock, Timestamp};
 
 use crate::Error;
 use crate::frame;
-use crate::key_index::{self, Key, KeyIndex, Known};
-use crate::row_codec;
+use crate::keys::{self, Day, Key, KeyIndex, KeyRuns, Known, Probed};
+use crate::prepared::{Content, Prepared, Verdict};
+use crate::record::Fate;
 use crate::ticket::{self, Stub, Ticket};
 use crate::writer::Job;
 
@@ -17,75 +18,51 @@ use crate::writer::Job;
 const QUEUE_BYTES_MAX: usize = 64 << 20;
 const RETRY_AFTER_S: u64 = 1;
 
-/// Rows ready for the log, encoded before the lock is taken.
-#[derive(Default)]
-pub(crate) struct Prepared {
-    rows: Vec<EventRow>,
-    keys: Vec<Key>,
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
-}
-
-/// A write in the queue: the new rows of one request.
+/// A write in the queue: what is new in one request.
 pub(crate) struct Append {
-    pub rows: Vec<EventRow>,
+    pub content: Content,
     pub keys: Vec<Key>,
-    pub bytes: Vec<u8>,
     pub stamp: Timestamp,
     pub stub: Stub,
+    /// What it takes in the log, in bytes.
+    pub byte_count: usize,
+}
+
+/// How much waits for the writer.
+#[derive(Copy, Clone, Debug, Default)]
+pub(crate) struct Queue {
+    pub requests: usize,
+    pub bytes: usize,
 }
 
 /// What became of the events of a request, once the tickets say so.
 pub(crate) struct Entered {
     pub accepted: usize,
     pub duplicates: usize,
+    /// Which of the events for quarantine are new.
+    pub held: Vec<bool>,
+    /// How many that were to leave quarantine turned out as repeats.
+    pub discarded: usize,
     tickets: Vec<Ticket>,
 }
 
 /// The lock and what it guards.
 pub(crate) struct Door {
     clock: Arc<dyn Clock>,
+    key_runs: Arc<KeyRuns>,
+    /// Held while ids are written to a run: one write at a time.
+    persisting: Mutex<()>,
     state: Mutex<State>,
 }
 
 struct State {
     last_stamp: Timestamp,
     index: KeyIndex,
-    queued: usize,
-    queued_bytes: usize,
+    /// The first day whose ids are known.
+    first_day: Day,
+    queue: Queue,
     /// Gone once the node is shutting down.
     jobs: Option<Sender<Job>>,
-}
-
-impl Prepared {
-    /// Adds a row. Its `received_at` is set by the door.
-    pub(crate) fn push(&mut self, row: EventRow) {
-        row_codec::encode(&row, &mut self.bytes);
-        self.ends.push(self.bytes.len());
-        self.keys.push(key_index::key_of(row.environment, &row.event_id));
-        self.rows.push(row);
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rows.is_empty()
-    }
-
-    /// Leaves only the rows that are marked.
-    fn keep(&mut self, marked: &[bool]) {
-        let mut bytes = Vec::with_capacity(self.bytes.len());
-        let mut start = 0;
-        for (end, keep) in self.ends.iter().zip(marked) {
-            if *keep {
-                bytes.extend_from_slice(&self.bytes[start..*end]);
-            }
-            start = *end;
-        }
-        self.bytes = bytes;
-        let mut marks = marked.iter();
-        self.rows.retain(|_| marks.next() == Some(&true));
-        let mut marks = marked.iter();
-        self.keys.retain(|_| marks.next() == Some(&true));
-    }
 }
 
 impl Entered {
@@ -100,37 +77,58 @@ impl Entered {
 
 impl Door {
     pub(crate) fn new(clock: Arc<dyn Clock>, last_stamp: Timestamp, index: KeyIndex, jobs: Sender<Job>) -> Self {
-        let state = State { last_stamp, index, queued: 0, queued_bytes: 0, jobs: Some(jobs) };
-        Self { clock, state: Mutex::new(state) }
+        let key_runs = index.runs();
+        let state = State { last_stamp, index, first_day: Day::MIN, queue: Queue::default(), jobs: Some(jobs) };
+        Self { clock, key_runs, persisting: Mutex::default(), state: Mutex::new(state) }
     }
 
-    /// Takes the new ones among the rows in and queues their write.
-    pub(crate) fn enter(&self, mut prepared: Prepared) -> Result<Entered, Error> {
-        if prepared.bytes.len() > frame::PAYLOAD_BYTES_MAX / 2 {
-            return Err(Error::TooLarge { bytes: prepared.bytes.len(), bytes_max: frame::PAYLOAD_BYTES_MAX / 2 });
+    /// Takes the new ones among the events in and queues their write.
+    pub(crate) async fn enter(&self, prepared: Prepared) -> Result<Entered, Error> {
+        let bytes = prepared.byte_count();
+        if bytes > frame::PAYLOAD_BYTES_MAX / 2 {
+            return Err(Error::TooLarge { bytes, bytes_max: frame::PAYLOAD_BYTES_MAX / 2 });
         }
-        let mut state = self.lock();
+        let mut probed = Probed::default();
+        loop {
+            // Without the lock: it may wait for the disk.
+            self.key_runs.probe(&prepared.keys, &mut probed).await?;
+            let state = self.lock();
+            if state.index.is_current(&probed) {
+                return self.take_in(state, prepared, &probed);
+            }
+            // Ids have moved from memory to a run meanwhile, which is rare: ask that run, too.
+        }
+    }
+
+    fn take_in(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        mut prepared: Prepared,
+        probed: &Probed,
+    ) -> Result<Entered, Error> {
+        let bytes = prepared.byte_count();
         let Some(jobs) = state.jobs.clone() else {
             return Err(Error::Closed);
         };
-        if state.queued_bytes + prepared.bytes.len() > QUEUE_BYTES_MAX {
+        if state.queue.bytes + bytes > QUEUE_BYTES_MAX {
             return Err(Error::Backlog { retry_after_s: RETRY_AFTER_S });
         }
-        let sent = prepared.rows.len();
+        let sent = prepared.keys.len();
         let (stub, own) = ticket::issue();
-        let (fresh, mut tickets) = state.claim(&prepared.keys, &own);
-        let accepted = fresh.iter().filter(|fresh| **fresh).count();
-        if accepted < sent {
-            prepared.keep(&fresh);
-        }
-        if accepted > 0 {
+        let (verdicts, mut tickets) = state.claim(&prepared, probed, &own);
+        let accepted = verdicts.iter().filter(|verdict| **verdict == Verdict::New).count();
+        let held = prepared.keep_new(&verdicts);
+        let discards = prepared.content.releases.iter().filter(|release| release.fate == Fate::Discarded);
+        let discarded = discards.map(|release| release.ids.len()).sum();
+        if !prepared.is_empty() {
             // Strictly later than every stamp before it, so that a batch and a heartbeat have exact ends.
             let stamp = self.clock.now().max(Timestamp(state.last_stamp.0 + 1));
             state.last_stamp = stamp;
-            state.queued += 1;
-            state.queued_bytes += prepared.bytes.len();
-            let Prepared { rows, keys, bytes, .. } = prepared;
-            let job = Job::Append(Append { rows, keys, bytes, stamp, stub });
+            let byte_count = prepared.byte_count();
+            state.queue.requests += 1;
+            state.queue.bytes += byte_count;
+            let Prepared { content, keys, .. } = prepared;
+            let job = Job::Append(Append { content, keys, stamp, stub, byte_count });
             if jobs.send(job).is_err() {
                 // The writer is gone, and with it everything that its queue held.
                 state.jobs = None;
@@ -138,14 +136,14 @@ impl Door {
             }
             tickets.push(own);
         }
-        Ok(Entered { accepted, duplicates: sent - accepted, tickets })
+        Ok(Entered { accepted, duplicates: sent - accepted, held, discarded, tickets })
     }
 
     /// The writes are durable.
     pub(crate) fn commit(&self, appends: &[Append]) {
         let mut state = self.lock();
         for append in appends {
-            state.index.commit(&append.keys, key_index::day_of(append.stamp));
+            state.index.commit(&append.keys, keys::day_of(append.stamp));
             state.dequeue(append);
         }
     }
@@ -163,19 +161,59 @@ impl Door {
     /// a write is on its way.
     pub(crate) fn quiet_instant(&self) -> Option<Timestamp> {
         let mut state = self.lock();
-        if state.queued > 0 {
+        if state.queue.requests > 0 {
             return None;
         }
         state.last_stamp = self.clock.now().max(state.last_stamp);
         Some(state.last_stamp)
     }
 
-    /// Forgets the ids that have left the window; answers the first day that is still known.
-    pub(crate) fn expire(&self, window_ms: i64) -> key_index::Day {
-        let first = key_index::first_day(self.clock.now(), window_ms);
-        let gone = self.lock().index.expire(first);
+    /// Forgets the ids that have left the window.
+    pub(crate) fn expire(&self, window_ms: i64) {
+        let first = keys::first_day(self.clock.now(), window_ms);
+        let gone = {
+            let mut state = self.lock();
+            state.first_day = first;
+            state.index.expire(first)
+        };
         drop(gone);
-        first
+    }
+
+    /// Writes the ids that are durable in the log only to a run. On return every id that was committed before the call is
+    /// in one. Blocks on the disk.
+    pub(crate) fn persist_keys(&self) -> Result<(), Error> {
+        let _persisting = self.persisting.lock().unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let (has_failed, frozen) = {
+                let mut state = self.lock();
+                (state.index.is_frozen(), state.index.freeze())
+            };
+            let Some(frozen) = frozen else {
+                return Ok(());
+            };
+            let write = self.key_runs.write(&frozen)?;
+            drop(frozen);
+            let written = self.lock().index.thaw(write);
+            drop(written);
+            // What an earlier write had left came first; the ids since then are still to be written.
+            if !has_failed {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Whether there are so many ids in memory that they should be written to a run.
+    pub(crate) fn has_many_keys(&self) -> bool {
+        self.lock().index.is_full()
+    }
+
+    pub(crate) fn key_runs(&self) -> Arc<KeyRuns> {
+        Arc::clone(&self.key_runs)
+    }
+
+    /// What waits for the writer.
+    pub(crate) fn queue(&self) -> Queue {
+        self.lock().queue
     }
 
     /// Sends the writer something that is not an append.
@@ -187,6 +225,7 @@ impl Door {
 
     /// From now on nothing more is admitted. `last` is the last that the writer hears.
     pub(crate) fn close(&self, last: Job) {
+        self.key_runs.bell.close();
         if let Some(jobs) = self.lock().jobs.take() {
             // A writer that is gone already needs no telling.
             let _ = jobs.send(last);
@@ -195,8 +234,8 @@ impl Door {
 
     #[cfg(test)]
     pub(crate) fn is_pending(&self, environment: u64, event_id: &str) -> bool {
-        let key = key_index::key_of(environment, event_id);
-        matches!(self.lock().index.look_up(key), Known::Pending(_))
+        let key = keys::key_of(environment, event_id);
+        self.lock().index.is_pending(key)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -207,30 +246,33 @@ impl Door {
 }
 
 impl State {
-    /// Which keys are new, now claimed for `own`; and the other writes to wait for.
-    fn claim(&mut self, keys: &[Key], own: &Ticket) -> (Vec<bool>, Vec<Ticket>) {
+    /// Which events are new, now claimed for `own`; and the other writes to wait for.
+    fn claim(&mut self, prepared: &Prepared, probed: &Probed, own: &Ticket) -> (Vec<Verdict>, Vec<Ticket>) {
         let mut others: Vec<Ticket> = Vec::new();
-        let fresh = keys
-            .iter()
-            .map(|key| match self.index.look_up(*key) {
+        let is_own = |place: usize| prepared.leaving.get(place).is_some_and(|leaving| leaving.day >= self.first_day);
+        let verdicts = prepared.keys.iter().enumerate().map(|(place, key)| {
+            match self.index.look_up(*key, place, probed) {
                 Known::New => {
                     self.index.begin(*key, own.clone());
-                    true
+                    Verdict::New
                 }
+                // The id is known from when this very event went into quarantine.
+                Known::Durable if is_own(place) => Verdict::New,
+                Known::Durable => Verdict::Repeated,
+                Known::Pending(ticket) if ticket.same_write(own) => Verdict::Repeated,
                 Known::Pending(ticket) => {
-                    if !ticket.same_write(own) && !others.iter().any(|other| other.same_write(&ticket)) {
+                    if !others.iter().any(|other| other.same_write(&ticket)) {
                         others.push(ticket);
                     }
-                    false
+                    Verdict::Pending
                 }
-                Known::Durable => false,
-            })
-            .collect();
-        (fresh, others)
+            }
+        });
+        (verdicts.collect(), others)
     }
 
     fn dequeue(&mut self, append: &Append) {
-        self.queued -= 1;
-        self.queued_bytes -= append.bytes.len();
+        self.queue.requests -= 1;
+        self.queue.bytes -= append.byte_count;
     }
 }

@@ -17,6 +17,12 @@ pub enum Error {
         /// When to try again, in seconds.
         retry_after_s: u64,
     },
+    /// The disk of the log has too little room.
+    #[error("the disk of the event log is nearly full; retry in {retry_after_s} s")]
+    LowDisk {
+        /// When to try again, in seconds.
+        retry_after_s: u64,
+    },
     /// The log could not be written, synced or read.
     #[error("the event log failed: {0}")]
     Disk(Arc<io::Error>),

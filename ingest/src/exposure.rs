@@ -12,9 +12,11 @@ use xxhash_rust::xxh3::Xxh3Default;
 
 use crate::Error;
 use crate::counters::{self, Cells};
-use crate::door::{Door, Prepared};
-use crate::key_index::Key;
+use crate::door::Door;
+use crate::gate::Gate;
+use crate::keys::Key;
 use crate::native::{NAME_BYTES_MAX, UNIT_ID_BYTES_MAX};
+use crate::prepared::Prepared;
 use crate::recent::Recent;
 
 /// Exposures that share a record of the log.
@@ -79,6 +81,11 @@ pub struct ExposureSender {
 impl ExposureSender {
     pub(crate) fn new(queue: mpsc::Sender<(Key, ServedExposure)>, cells: Arc<Cells>) -> Self {
         Self { queue, recent: Arc::default(), cells }
+    }
+
+    /// How many wait to be logged.
+    pub(crate) fn waiting(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity()
     }
 
     /// Queues an exposure for the log. Never blocks.
@@ -159,8 +166,8 @@ pub(crate) struct Drain {
     pub door: Arc<Door>,
     pub cells: Arc<Cells>,
     pub closing: CancellationToken,
-    /// Beyond this many bytes of log, exposures wait in the queue as requests are refused.
-    pub backlog_bytes_max: u64,
+    /// While it is shut, exposures wait in the queue as requests are refused.
+    pub gate: Gate,
 }
 
 impl Drain {
@@ -226,15 +233,14 @@ impl Drain {
     /// Answers how many were logged before.
     async fn try_log(&self, exposures: &[(Key, ServedExposure)]) -> Result<usize, Error> {
         // At the end what is left goes in nevertheless: it is no more than a queue, and would be lost.
-        let is_full = self.cells.read().log_bytes > self.backlog_bytes_max;
-        if is_full && !self.closing.is_cancelled() {
-            return Err(Error::Backlog { retry_after_s: 1 });
+        if !self.closing.is_cancelled() {
+            self.gate.check()?;
         }
         let mut prepared = Prepared::default();
         for (key, exposure) in exposures {
             prepared.push(exposure.clone().into_row(*key));
         }
-        let mut entered = self.door.enter(prepared)?;
+        let mut entered = self.door.enter(prepared).await?;
         entered.durable().await?;
         Ok(entered.duplicates)
     }

@@ -18,7 +18,7 @@ pub(crate) struct Folder {
 impl Folder {
     /// Creates what is missing and takes the lock.
     pub(crate) fn open(root: &Path) -> Result<Self, Error> {
-        for dir in [root.to_owned(), root.join("wal"), root.join("keys")] {
+        for dir in [root.to_owned(), root.join("wal"), root.join("keys"), root.join("quarantine")] {
             fs::create_dir_all(&dir).map_err(|error| Error::disk(&dir, &error))?;
         }
         let path = root.join("lock");
@@ -36,6 +36,15 @@ impl Folder {
             Err(TryLockError::WouldBlock) => Err(Error::Locked { dir: root.to_owned() }),
             Err(TryLockError::Error(error)) => Err(Error::disk(&path, &error)),
         }
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Files of events in quarantine that the log has let go of.
+    pub(crate) fn quarantine(&self) -> PathBuf {
+        self.root.join("quarantine")
     }
 
     pub(crate) fn wal(&self) -> PathBuf {
@@ -82,7 +91,11 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
         file.sync_all()?;
         fs::rename(&tmp, path)
     };
-    write().map_err(|error| Error::disk(path, &error))?;
+    if let Err(error) = write() {
+        // On a full disk the part that was written would only take up room.
+        let _ = fs::remove_file(&tmp);
+        return Err(Error::disk(path, &error));
+    }
     sync_dir(path.parent().unwrap_or(Path::new(".")))
 }
 

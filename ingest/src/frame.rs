@@ -9,7 +9,7 @@ pub(crate) const HEAD_BYTES: usize = 16;
 /// The largest payload.
 pub(crate) const PAYLOAD_BYTES_MAX: usize = 64 << 20;
 /// The highest first byte of a payload; kinds count from 1.
-pub(crate) const KIND_MAX: u8 = 3;
+pub(crate) const KIND_MAX: u8 = 6;
 /// How far record numbers may jump over damage. Keeps chance bytes from being tried as frames.
 const RECORD_JUMP_MAX: u64 = 1 << 24;
 

@@ -1,6 +1,7 @@
-//! The handle that servers hold, and how its parts are started and stopped: the writer's thread, and three tasks
+//! The handle that servers hold, and how its parts are started and stopped: the threads of the writer and the keeper, and three tasks
 //! (appender, exposure drain, ticker).
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle as Thread;
 use std::time::Duration;
@@ -9,16 +10,21 @@ use liftgate_domain::{Attribution, Clock, Warehouse};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::admission::Admission;
+use crate::admission::{Admission, Judged};
 use crate::appender::Appender;
 use crate::counters::{self, Cells};
-use crate::door::Door;
+use crate::disk_space;
+use crate::door::{Door, Entered};
 use crate::exposure::{Drain, ExposureSender};
 use crate::folder::Folder;
+use crate::gate::Gate;
+use crate::keys::Keeper;
+use crate::ledger::{Books, EnvironmentLedger};
+use crate::plausibility::Plausibility;
+use crate::prepared::Prepared;
+use crate::quarantine::Desk;
 use crate::writer::{Job, Writer};
 use crate::{Counters, Error, IngestConfig, ParsedEvent, Receipt};
-
-const RETRY_AFTER_S: u64 = 5;
 
 /// One node's intake. Clones share it. Opened by [`Ingest::open`]; see the crate's documentation.
 #[derive(Clone)]
@@ -33,6 +39,9 @@ struct Inner {
     attribution: Arc<dyn Attribution>,
     door: Arc<Door>,
     cells: Arc<Cells>,
+    books: Arc<Books>,
+    gate: Gate,
+    desk: Desk,
     exposures: ExposureSender,
     closing: CancellationToken,
     /// Alive while the folder is locked.
@@ -43,9 +52,11 @@ struct Inner {
 /// What runs until shutdown.
 struct Running {
     writer: Thread<()>,
+    keeper: Thread<()>,
     appender: JoinHandle<Result<Appender, Error>>,
     drain: JoinHandle<()>,
     ticker: JoinHandle<()>,
+    space: JoinHandle<()>,
 }
 
 /// The parts, made by `open` and not yet running.
@@ -56,6 +67,9 @@ pub(crate) struct Parts {
     pub attribution: Arc<dyn Attribution>,
     pub door: Arc<Door>,
     pub cells: Arc<Cells>,
+    pub books: Arc<Books>,
+    pub gate: Gate,
+    pub desk: Desk,
     pub exposures: ExposureSender,
     pub closing: CancellationToken,
     pub locked: Weak<Folder>,
@@ -67,12 +81,14 @@ pub(crate) struct Parts {
 impl Ingest {
     pub(crate) fn start(parts: Parts) -> Result<Self, Error> {
         let Parts { writer, appender, drain, .. } = parts;
-        let thread = std::thread::Builder::new().name("event-log".to_owned()).spawn(move || writer.run());
+        let keeper = Keeper { door: Arc::clone(&parts.door), _folder: parts.locked.upgrade().ok_or(Error::Closed)? };
         let running = Running {
-            writer: thread.map_err(|error| Error::Disk(Arc::new(error)))?,
+            writer: spawn("event-log", move || writer.run())?,
+            keeper: spawn("event-keys", move || keeper.run())?,
             appender: tokio::spawn(appender.run()),
             drain: tokio::spawn(drain.run()),
             ticker: tokio::spawn(tick(Arc::clone(&parts.door), parts.config.seal_after_ms)),
+            space: tokio::spawn(disk_space::watch(Arc::clone(&parts.gate.space))),
         };
         let inner = Inner {
             config: parts.config,
@@ -81,6 +97,9 @@ impl Ingest {
             attribution: parts.attribution,
             door: parts.door,
             cells: parts.cells,
+            books: parts.books,
+            gate: parts.gate,
+            desk: parts.desk,
             exposures: parts.exposures,
             closing: parts.closing,
             locked: parts.locked,
@@ -92,8 +111,9 @@ impl Ingest {
     /// Admits the events of one request; answers when all that is accepted is on disk. `source` names the protocol.
     ///
     /// # Errors
-    /// [`Error::Backlog`] while the warehouse is too far behind, [`Error::Disk`] when the log could not be written,
-    /// [`Error::Closed`] during shutdown. After an error nothing was acknowledged, and the same request may be sent again.
+    /// [`Error::Backlog`] while the warehouse is too far behind, [`Error::LowDisk`] while the disk is nearly full,
+    /// [`Error::Disk`] when the log could not be written, [`Error::Closed`] during shutdown. After an error nothing was
+    /// acknowledged, and the same request may be sent again.
     pub async fn admit(
         &self,
         environment: u64,
@@ -101,26 +121,32 @@ impl Ingest {
         source: &'static str,
     ) -> Result<Receipt, Error> {
         let inner = &*self.inner;
-        if inner.cells.read().log_bytes > inner.config.backlog_bytes_max {
-            return Err(Error::Backlog { retry_after_s: RETRY_AFTER_S });
-        }
+        self.check_gate()?;
         let admission = Admission {
             environment,
             source,
             now: inner.clock.now(),
-            retention_ms: inner.config.retention_ms,
+            plausibility: self.plausibility(),
             attribution: &*inner.attribution,
+            room: inner.desk.held.room(),
         };
-        let (prepared, rejected) = admission.prepare(events);
+        let Judged { prepared, rejected, mut quarantined, skewed } = admission.judge(events);
         let mut receipt = Receipt { rejected, ..Receipt::default() };
         if !prepared.is_empty() {
-            let mut entered = inner.door.enter(prepared)?;
+            let mut entered = self.enter(prepared).await?;
             entered.durable().await?;
+            let mut fresh = entered.held.iter();
+            quarantined.retain(|_| fresh.next() == Some(&true));
+            receipt.quarantined = quarantined;
             receipt.accepted = entered.accepted as u64;
             receipt.duplicates = entered.duplicates as u64;
-            counters::add(&inner.cells.duplicates, entered.duplicates);
+            if entered.duplicates > 0 {
+                counters::add(&inner.cells.duplicates, entered.duplicates);
+                inner.books.repeat(environment, receipt.duplicates);
+            }
         }
         counters::add(&inner.cells.rejected, receipt.rejected.len());
+        counters::add(&inner.cells.skewed, skewed);
         Ok(receipt)
     }
 
@@ -129,9 +155,29 @@ impl Ingest {
         self.inner.exposures.clone()
     }
 
-    /// What was counted since this node opened.
+    /// What was counted since this node opened, and how it stands.
     pub fn counters(&self) -> Counters {
-        self.inner.cells.read()
+        let inner = &*self.inner;
+        let queue = inner.door.queue();
+        let (pending, oldest) = inner.books.pending();
+        let waiting_us = oldest.map_or(0, |oldest| inner.clock.now().micros_since(oldest));
+        Counters {
+            pending,
+            oldest_pending_ms: u64::try_from(waiting_us / 1_000).unwrap_or(0),
+            write_queue: queue.requests as u64,
+            write_queue_bytes: queue.bytes as u64,
+            exposure_queue: inner.exposures.waiting() as u64,
+            quarantine_events: inner.desk.held.len() as u64,
+            quarantine_bytes: inner.desk.held.room().used_bytes(),
+            disk_free_bytes: inner.gate.space.free_bytes(),
+            ..inner.cells.read()
+        }
+    }
+
+    /// The books: what became of every event that this node has accepted, by the environment's number. Exact at every
+    /// instant, and over restarts.
+    pub fn ledger(&self) -> BTreeMap<u64, EnvironmentLedger> {
+        self.inner.books.read()
     }
 
     /// How many server-side exposures of a run were lost since this node opened.
@@ -153,6 +199,7 @@ impl Ingest {
         let _ = running.drain.await;
         self.inner.door.close(Job::Finish);
         join(running.writer).await;
+        join(running.keeper).await;
         let mut appender = running.appender.await.map_err(|_| Error::Closed)??;
         self.inner.warehouse.flush().await.map_err(|error| Error::Warehouse(Arc::new(error)))?;
         appender.release().await;
@@ -175,12 +222,41 @@ impl Ingest {
         running.drain.abort();
         running.appender.abort();
         join(running.writer).await;
+        join(running.keeper).await;
         let _ = running.drain.await;
         let _ = running.appender.await;
         // A release that was under way on another thread ends by itself.
         while self.inner.locked.strong_count() > 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
+    }
+
+    pub(crate) fn desk(&self) -> &Desk {
+        &self.inner.desk
+    }
+
+    pub(crate) fn attribution(&self) -> &dyn Attribution {
+        &*self.inner.attribution
+    }
+
+    /// The times that are believed now.
+    pub(crate) fn plausibility(&self) -> Plausibility {
+        Plausibility::at(self.inner.clock.now(), self.inner.config.retention_ms)
+    }
+
+    /// Whether anything may be admitted now.
+    pub(crate) fn check_gate(&self) -> Result<(), Error> {
+        let refused = self.inner.gate.check();
+        match &refused {
+            Err(Error::LowDisk { .. }) => counters::add(&self.inner.cells.refused_low_disk, 1),
+            Err(_) => counters::add(&self.inner.cells.refused_backlog, 1),
+            Ok(()) => {}
+        }
+        refused
+    }
+
+    pub(crate) async fn enter(&self, prepared: Prepared) -> Result<Entered, Error> {
+        self.inner.door.enter(prepared).await
     }
 
     /// Whether an event is on its way to disk.
@@ -192,6 +268,7 @@ impl Ingest {
     fn stop_ticking(&self) -> Option<Running> {
         let running = self.inner.running.lock().unwrap_or_else(PoisonError::into_inner).take()?;
         running.ticker.abort();
+        running.space.abort();
         Some(running)
     }
 }
@@ -202,6 +279,7 @@ impl Drop for Inner {
         let running = self.running.get_mut().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(running) = running {
             running.ticker.abort();
+            running.space.abort();
             running.drain.abort();
             running.appender.abort();
         }
@@ -220,6 +298,11 @@ async fn tick(door: Arc<Door>, seal_after_ms: u64) {
             return;
         }
     }
+}
+
+fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<Thread<()>, Error> {
+    let spawned = std::thread::Builder::new().name(name.to_owned()).spawn(run);
+    spawned.map_err(|error| Error::Disk(Arc::new(error)))
 }
 
 async fn join(thread: Thread<()>) {

@@ -6,14 +6,15 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use liftgate_domain::Timestamp;
+use liftgate_domain::{Timestamp, failpoint};
 
 use crate::Error;
 use crate::folder;
 use crate::frame;
+use crate::ledger::Tally;
 use crate::medium::{Medium, Opener};
-use crate::record::{self, Mark, Seal};
-use crate::segment::{Segment, Segments};
+use crate::record::{self, Mark, Release, Seal};
+use crate::segment::{Growth, Segment, Segments};
 
 /// Where a log begins.
 pub(crate) struct LogStart {
@@ -41,7 +42,14 @@ pub(crate) struct Frames {
     bytes: Vec<u8>,
     count: u64,
     last_rows: u64,
+    has_quarantine: bool,
     mark: Option<Mark>,
+}
+
+impl Frames {
+    pub(crate) fn byte_count(&self) -> u64 {
+        self.bytes.len() as u64
+    }
 }
 
 impl Log {
@@ -66,6 +74,38 @@ impl Log {
         number
     }
 
+    /// Adds events for quarantine to the frames; answers their record number.
+    pub(crate) fn add_held<'a>(
+        &self,
+        frames: &mut Frames,
+        stamp: Timestamp,
+        entries: impl ExactSizeIterator<Item = &'a [u8]>,
+    ) -> u64 {
+        let mark = frames.mark.unwrap_or(self.start.mark);
+        let count = u32::try_from(entries.len()).expect("a request's bytes are bounded below 2^32");
+        let encoded: Vec<u8> = entries.flatten().copied().collect();
+        frames.has_quarantine = true;
+        self.add(frames, |out| record::put_held(out, mark, stamp, count, &encoded))
+    }
+
+    /// Adds a release from quarantine with the rows it makes, if any, to the frames; answers its record number.
+    pub(crate) fn add_released(
+        &self,
+        frames: &mut Frames,
+        stamp: Timestamp,
+        release: &Release,
+        count: u32,
+        rows: &[u8],
+    ) -> u64 {
+        let mark = frames.mark.unwrap_or(self.start.mark);
+        let number = self.add(frames, |out| record::put_released(out, mark, stamp, release, count, rows));
+        frames.has_quarantine = true;
+        if count > 0 {
+            frames.last_rows = number;
+        }
+        number
+    }
+
     /// Adds the seal of the row records `first..=last` to the frames; answers its mark.
     pub(crate) fn add_seal(&self, frames: &mut Frames, first: u64, last: u64, received_through: Timestamp) -> Mark {
         let before = frames.mark.unwrap_or(self.start.mark);
@@ -75,10 +115,14 @@ impl Log {
         mark
     }
 
-    /// Writes and syncs the frames: all of them, or none.
-    pub(crate) fn write(&mut self, frames: &Frames) -> io::Result<()> {
+    /// Writes and syncs the frames: all of them, or none. `tally` is what they do to the books.
+    pub(crate) fn write(&mut self, frames: &Frames, tally: Tally) -> io::Result<()> {
         self.repair()?;
-        let written = self.medium.append(&frames.bytes).and_then(|()| self.medium.sync());
+        failpoint::hit("ingest.before_write");
+        let written = self.medium.append(&frames.bytes).and_then(|()| {
+            failpoint::hit("ingest.written");
+            self.medium.sync()
+        });
         if let Err(error) = written {
             self.broken = true;
             // At once if it can be, so that a crash now finds nothing of what is about to be refused.
@@ -88,7 +132,13 @@ impl Log {
         self.synced_bytes += frames.bytes.len() as u64;
         self.start.next_record += frames.count;
         self.start.mark = frames.mark.unwrap_or(self.start.mark);
-        self.start.segments.grow(self.synced_bytes, frames.last_rows);
+        failpoint::hit("ingest.synced");
+        self.start.segments.grow(&Growth {
+            bytes: self.synced_bytes,
+            last_rows: frames.last_rows,
+            tally,
+            has_quarantine: frames.has_quarantine,
+        });
         Ok(())
     }
 
@@ -108,6 +158,7 @@ impl Log {
         self.medium = medium;
         self.synced_bytes = segment.bytes;
         self.start.segments.push(segment);
+        failpoint::hit("ingest.rotated");
         Ok(())
     }
 
@@ -138,7 +189,7 @@ fn create(start: &mut LogStart) -> Result<(Box<dyn Medium>, Segment), Error> {
     frame::close(&mut head, at, start.next_record);
     folder::write_whole(&path, &head)?;
     let medium = (start.opener)(&path).map_err(|error| Error::disk(&path, &error))?;
-    let segment = Segment { path, first: start.next_record, last_rows: 0, bytes: head.len() as u64 };
+    let segment = Segment { path, first: start.next_record, bytes: head.len() as u64, ..Segment::default() };
     start.next_number += 1;
     start.next_record += 1;
     Ok((medium, segment))

@@ -15,18 +15,22 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::appender::{Appender, Progress};
+use crate::checkpoint::Checkpoint;
 use crate::counters::{self, Cells};
+use crate::disk_space::DiskSpace;
 use crate::door::Door;
 use crate::exposure::{Drain, ExposureSender};
 use crate::folder::Folder;
+use crate::gate::Gate;
 use crate::ingest::Parts;
-use crate::key_file::{self, KeyFile};
-use crate::key_index::{self, KeyIndex};
+use crate::keys::{self, KeyIndex, KeyRuns};
+use crate::ledger::{self, Books, Pending};
 use crate::log::{Log, LogStart};
 use crate::medium::{self, Opener};
+use crate::quarantine::{Desk, Held};
 use crate::record::Mark;
 use crate::release::Releaser;
-use crate::replay::{self, Damage, Replay};
+use crate::replay::{self, Damage, Pupils, Replay};
 use crate::segment::Segments;
 use crate::writer::{Job, Writer};
 use crate::{Error, Ingest, IngestConfig};
@@ -49,6 +53,8 @@ pub struct OpenReport {
     pub rows_recovered: u64,
     /// Event ids that are known.
     pub keys: u64,
+    /// Events in quarantine.
+    pub quarantined: u64,
     /// What could not be read, and where it was moved to.
     pub damage: Vec<Damage>,
 }
@@ -60,7 +66,8 @@ struct Found {
     epoch: u64,
     replay: Replay,
     index: KeyIndex,
-    key_files: Vec<KeyFile>,
+    held: Held,
+    checkpoint: Checkpoint,
     /// What of it the warehouse has.
     stored: Stored,
     report: OpenReport,
@@ -104,8 +111,8 @@ impl Ingest {
         let folder = Folder::open(&config.dir)?;
         let now = clock.now();
         let node = folder.node_id(now, entropy)?;
-        let (store, window_ms) = (Arc::clone(&warehouse), config.dedup_window_ms);
-        let read = tokio::task::spawn_blocking(move || find(folder, node, now, window_ms, &*store));
+        let (store, settings) = (Arc::clone(&warehouse), config.clone());
+        let read = tokio::task::spawn_blocking(move || find(folder, node, now, &settings, &*store));
         let found = read.await.map_err(|_| Error::Closed)??;
         let report = found.report.clone();
         for damage in &report.damage {
@@ -134,21 +141,20 @@ fn find(
     folder: Folder,
     node: String,
     now: Timestamp,
-    window_ms: i64,
+    config: &IngestConfig,
     warehouse: &dyn Warehouse,
 ) -> Result<Found, Error> {
-    let mut index = KeyIndex::default();
-    let first_day = key_index::first_day(now, window_ms);
-    let mut damaged_keys = Vec::new();
-    let mut key_files = Vec::new();
-    for path in key_file::list(&folder.keys())? {
-        match key_file::load(path.clone(), &mut index)? {
-            Some(file) => key_files.push(file),
-            None => damaged_keys.push(path),
-        }
-    }
-    let mut replay = replay::read(&folder, &mut index)?;
-    key_file::expire(&mut key_files, first_day);
+    let first_day = keys::first_day(now, config.dedup_window_ms);
+    let (runs, damaged_keys) = KeyRuns::open(folder.keys(), first_day)?;
+    let mut index = KeyIndex::new(Arc::new(runs));
+    let held = Held::new(config.quarantine_bytes_max);
+    let (mut damage, last_held) = held.load(&folder)?;
+    let (checkpoint, checkpoint_damage) = Checkpoint::load(&folder)?;
+    damage.extend(checkpoint_damage);
+    let mut pupils = Pupils { index: Some(&mut index), held: &held, counted_through: checkpoint.through };
+    let mut replay = replay::read(&folder, &mut pupils)?;
+    // Where the log is gone, what names its records is not: no number may be used again.
+    replay.last_record = replay.last_record.max(last_held).max(checkpoint.through);
     drop(index.expire(first_day));
 
     let known = warehouse.evidence().borrow().nodes.get(&node).copied().unwrap_or_default();
@@ -159,7 +165,7 @@ fn find(
     let epoch = next_epoch(&replay, &folder, known, forgotten || stored.is_ahead)?;
     replay.stamp = replay.stamp.max(known.received_at);
     let moved = damaged_keys.into_iter().map(|path| move_file_aside(&folder, path));
-    let mut damage = moved.collect::<Result<Vec<_>, Error>>()?;
+    damage.append(&mut moved.collect::<Result<Vec<_>, Error>>()?);
     damage.append(&mut replay.damage);
     let rows = replay.batches.iter().map(|batch| batch.count).sum::<usize>() + replay.unsealed.rows.len();
     let report = OpenReport {
@@ -168,10 +174,11 @@ fn find(
         segments: replay.segments.len() as u64,
         batches_recovered: replay.batches.len() as u64,
         rows_recovered: rows as u64,
-        keys: index.len() as u64,
+        keys: index.len(),
+        quarantined: held.len() as u64,
         damage,
     };
-    Ok(Found { folder, node, epoch, replay, index, key_files, stored, report })
+    Ok(Found { folder, node, epoch, replay, index, held, checkpoint, stored, report })
 }
 
 /// Leaves out the batches that the warehouse has made durable.
@@ -212,10 +219,12 @@ fn next_epoch(replay: &Replay, folder: &Folder, known: NodeMark, is_broken: bool
 }
 
 fn move_file_aside(folder: &Folder, path: PathBuf) -> Result<Damage, Error> {
-    let bytes = std::fs::read(&path).map_err(|error| Error::disk(&path, &error))?;
-    let damage = replay::move_aside(folder, &path, 0..bytes.len(), &bytes)?;
-    std::fs::remove_file(&path).map_err(|error| Error::disk(&path, &error))?;
-    Ok(damage)
+    let bytes = std::fs::metadata(&path).map_err(|error| Error::disk(&path, &error))?.len();
+    let moved_to = replay::place_for_damage(folder, &path, 0)?;
+    std::fs::rename(&path, &moved_to).map_err(|error| Error::disk(&path, &error))?;
+    crate::folder::sync_dir(&folder.damaged())?;
+    crate::folder::sync_dir(&folder.keys())?;
+    Ok(Damage { file: path, offset: 0, bytes, moved_to, torn_tail: false })
 }
 
 fn assemble(
@@ -226,10 +235,16 @@ fn assemble(
     opener: Opener,
     found: Found,
 ) -> Result<(Parts, watch::Receiver<Progress>), Error> {
-    let Found { folder, node, epoch, replay, index, key_files, stored, report } = found;
+    let Found { folder, node, epoch, replay, index, held, checkpoint, stored, report } = found;
     let cells = Arc::new(Cells::default());
     counters::add(&cells.damaged_frames, report.damage.len());
-    cells.pending.store(report.rows_recovered, std::sync::atomic::Ordering::Relaxed);
+    cells.released_through.store(checkpoint.through, std::sync::atomic::Ordering::Relaxed);
+    counters::add(&cells.batch_queue, replay.batches.iter().filter(|batch| batch.count > 0).count());
+    cells.pending_rows.store(report.rows_recovered, std::sync::atomic::Ordering::Relaxed);
+    let books = Arc::new(Books::open(&checkpoint.ledgers, &replay.tally, &pending(&replay), &held.counts()));
+    let held = Arc::new(held);
+    let space = Arc::new(DiskSpace::new(config.dir.clone(), config.disk_free_min_bytes));
+    let gate = Gate { cells: Arc::clone(&cells), backlog_bytes_max: config.backlog_bytes_max, space };
     let sequence = if epoch == replay.mark.epoch { replay.mark.sequence } else { 0 };
     let segments = Arc::new(Segments::new(replay.segments, Arc::clone(&cells)));
     let log = Log::open(LogStart {
@@ -251,14 +266,19 @@ fn assemble(
         let _ = batches.send(batch);
     }
     let door = Arc::new(Door::new(Arc::clone(&clock), replay.stamp, index, jobs));
+    door.expire(config.dedup_window_ms);
     let closing = CancellationToken::new();
     let writer = Writer {
         jobs: job_queue,
         door: Arc::clone(&door),
         log,
         unsealed: replay.unsealed,
+        unsealed_bytes: 0,
         batches,
         cells: Arc::clone(&cells),
+        books: Arc::clone(&books),
+        held: Arc::clone(&held),
+        space: Arc::clone(&gate.space),
         clock: Arc::clone(&clock),
         seal_rows: config.seal_rows.max(1),
         group_commit: Duration::from_millis(config.group_commit_ms),
@@ -268,8 +288,10 @@ fn assemble(
     let releaser = Releaser {
         folder,
         segments: Arc::clone(&segments),
+        door: Arc::clone(&door),
+        held: Arc::clone(&held),
         cells: Arc::clone(&cells),
-        key_files,
+        checkpoint,
         appended: Default::default(),
         durable: stored.durable,
     };
@@ -277,9 +299,10 @@ fn assemble(
         warehouse: Arc::clone(&warehouse),
         node: node.into(),
         batches: batch_queue,
-        segments,
+        segments: Arc::clone(&segments),
         door: Arc::clone(&door),
         cells: Arc::clone(&cells),
+        books: Arc::clone(&books),
         progress,
         releaser: Some(releaser),
         closing: closing.clone(),
@@ -292,8 +315,9 @@ fn assemble(
         door: Arc::clone(&door),
         cells: Arc::clone(&cells),
         closing: closing.clone(),
-        backlog_bytes_max: config.backlog_bytes_max,
+        gate: gate.clone(),
     };
+    let desk = Desk { held, log: segments, turn: tokio::sync::Mutex::default() };
     let exposures = ExposureSender::new(exposures, Arc::clone(&cells));
     let parts = Parts {
         config,
@@ -302,6 +326,9 @@ fn assemble(
         attribution,
         door,
         cells,
+        books,
+        gate,
+        desk,
         exposures,
         closing,
         locked,
@@ -310,6 +337,17 @@ fn assemble(
         drain,
     };
     Ok((parts, follow))
+}
+
+/// The events that are still to be handed to the warehouse.
+fn pending(replay: &Replay) -> Pending {
+    let mut events = ledger::events_of(&replay.unsealed.rows);
+    for (environment, count) in replay.batches.iter().flat_map(|batch| &batch.events) {
+        *events.entry(*environment).or_default() += count;
+    }
+    let oldest_sealed = replay.batches.iter().find(|batch| batch.count > 0).map(|batch| batch.received_through);
+    let oldest_unsealed = (!replay.unsealed.rows.is_empty()).then_some(replay.unsealed.received_through);
+    Pending { events, oldest: oldest_sealed.or(oldest_unsealed) }
 }
 
 /// Waits until the warehouse has what was recovered, has refused it for now, or takes too long.

@@ -2,15 +2,33 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::quarantine::QuarantineReason;
+
 /// `accepted + duplicates + rejected.len()` is the number of events sent. Given only once all of it is on disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
-    /// Events that are new and now durable.
+    /// Events that are new and now durable, those in quarantine included.
     pub accepted: u64,
     /// Events whose id is durable already, or appeared earlier in the request.
     pub duplicates: u64,
     /// Events that can never be accepted as they are.
     pub rejected: Vec<Rejection>,
+    /// Accepted events that are not believed: they count nowhere until they are replayed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quarantined: Vec<Quarantined>,
+}
+
+/// An event that went into quarantine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quarantined {
+    /// Its position in the request, from 0.
+    pub index: usize,
+    /// Its id.
+    pub id: String,
+    /// The stable reason.
+    pub code: QuarantineReason,
+    /// What is not believed, in words.
+    pub detail: String,
 }
 
 /// One refused event.
@@ -47,7 +65,7 @@ pub enum RejectCode {
     ValueNotFinite,
     /// The event, or one of its fields, is too long.
     TooLarge,
-    /// Too far in the future, or older than retention.
+    /// Too far in the future or older than retention, and there is no room for it in quarantine.
     TimestampOutOfRange,
     /// `type` is neither `exposure` nor `metric`.
     UnknownType,

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::hash::BuildHasherDefault;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::key_index::{Key, KeyHasher};
+use crate::keys::{Key, KeyHasher};
 
 /// Few enough to be small, enough that threads seldom meet.
 const SHARDS: usize = 16;

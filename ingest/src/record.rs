@@ -1,15 +1,22 @@
-//! What a frame of the log carries: a head (first in every segment), admitted rows, or the seal of a batch.
-//! Rows and heads repeat the last seal's mark, so that a seal lost to damage is known from any record after it.
+//! What a frame of the log carries: a head (first in every segment), admitted rows, the seal of a batch, events held in
+//! quarantine, or the release of some of these, with the rows that they have become.
+//! All but seals repeat the last seal's mark, so that a seal lost to damage is known from any record after it.
 
 use liftgate_domain::{EventRow, Timestamp};
 
+use crate::quarantine::QuarantineId;
 use crate::row_codec;
 
 const ROWS: u8 = 1;
 const SEAL: u8 = 2;
 const HEAD: u8 = 3;
-/// Bytes of a rows payload before the rows.
-const ROWS_PREFIX_BYTES: usize = 1 + 8 + 24 + 4;
+const HELD: u8 = 4;
+const RELEASED: u8 = 5;
+/// The payload of the checkpoint file, which is no record of the log: see `checkpoint`.
+pub(crate) const CHECKPOINT: u8 = 6;
+/// Bytes of a payload before what its kind adds: kind, stamp and mark.
+const PREFIX_BYTES: usize = 1 + 8 + 24;
+const ID_BYTES: usize = 12;
 
 /// The last seal: every row record up to `last` belongs to this batch or one before it.
 #[derive(Copy, Clone, Debug, Default, Eq, PartialEq)]
@@ -30,6 +37,23 @@ pub(crate) struct Seal {
     pub received_through: Timestamp,
 }
 
+/// What becomes of events that leave quarantine.
+#[derive(Copy, Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Fate {
+    /// They are the rows of the same record.
+    Replayed,
+    /// Nothing.
+    Discarded,
+}
+
+/// Events of one environment that leave quarantine.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct Release {
+    pub environment: u64,
+    pub fate: Fate,
+    pub ids: Vec<QuarantineId>,
+}
+
 /// A payload, read.
 #[derive(Debug)]
 pub(crate) enum Record<'a> {
@@ -39,62 +63,142 @@ pub(crate) enum Record<'a> {
     Rows { mark: Mark, stamp: Timestamp, count: u32, rows: &'a [u8] },
     /// A sealed batch.
     Seal(Seal),
+    /// Events held in quarantine, received at `stamp`.
+    Held { mark: Mark, stamp: Timestamp, count: u32, entries: &'a [u8] },
+    /// Events that left quarantine, and the rows that they are from now on.
+    Released { mark: Mark, stamp: Timestamp, release: Release, count: u32, rows: &'a [u8] },
+}
+
+/// The encoded rows of a record.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct EncodedRows<'a> {
+    pub stamp: Timestamp,
+    pub count: u32,
+    pub bytes: &'a [u8],
+}
+
+impl EncodedRows<'_> {
+    /// `None` when they are not `count` whole rows.
+    pub(crate) fn decode(self) -> Option<Vec<EventRow>> {
+        let mut bytes = self.bytes;
+        let mut rows = Vec::with_capacity((self.count as usize).min(bytes.len()));
+        for _ in 0..self.count {
+            rows.push(row_codec::decode(&mut bytes, self.stamp)?);
+        }
+        bytes.is_empty().then_some(rows)
+    }
+}
+
+impl<'a> Record<'a> {
+    /// The rows for the warehouse, of a record that has any.
+    pub(crate) fn rows(&self) -> Option<EncodedRows<'a>> {
+        match *self {
+            Self::Rows { stamp, count, rows: bytes, .. } | Self::Released { stamp, count, rows: bytes, .. }
+                if count > 0 =>
+            {
+                Some(EncodedRows { stamp, count, bytes })
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Appends the payload of a rows record; `rows` are encoded by [`row_codec`].
 pub(crate) fn put_rows(out: &mut Vec<u8>, mark: Mark, stamp: Timestamp, count: u32, rows: &[u8]) {
-    out.reserve(ROWS_PREFIX_BYTES + rows.len());
-    out.push(ROWS);
-    out.extend_from_slice(&stamp.0.to_le_bytes());
-    put_mark(out, mark);
-    out.extend_from_slice(&count.to_le_bytes());
-    out.extend_from_slice(rows);
+    out.reserve(PREFIX_BYTES + 4 + rows.len());
+    put_prefix(out, ROWS, mark, stamp);
+    put_counted(out, count, rows);
 }
 
 /// Appends the payload of a seal.
 pub(crate) fn put_seal(out: &mut Vec<u8>, seal: &Seal) {
-    out.push(SEAL);
-    out.extend_from_slice(&seal.received_through.0.to_le_bytes());
-    put_mark(out, seal.mark);
+    put_prefix(out, SEAL, seal.mark, seal.received_through);
     out.extend_from_slice(&seal.first.to_le_bytes());
 }
 
 /// Appends the payload of a segment's head.
 pub(crate) fn put_head(out: &mut Vec<u8>, mark: Mark, stamp: Timestamp) {
-    out.push(HEAD);
-    out.extend_from_slice(&stamp.0.to_le_bytes());
-    put_mark(out, mark);
+    put_prefix(out, HEAD, mark, stamp);
+}
+
+/// Appends the payload of a record of events held in quarantine, encoded by [`crate::quarantine::entry`].
+pub(crate) fn put_held(out: &mut Vec<u8>, mark: Mark, stamp: Timestamp, count: u32, entries: &[u8]) {
+    put_prefix(out, HELD, mark, stamp);
+    put_counted(out, count, entries);
+}
+
+/// Appends the payload of a release with its rows.
+pub(crate) fn put_released(
+    out: &mut Vec<u8>,
+    mark: Mark,
+    stamp: Timestamp,
+    release: &Release,
+    count: u32,
+    rows: &[u8],
+) {
+    put_prefix(out, RELEASED, mark, stamp);
+    out.push(u8::from(release.fate == Fate::Discarded));
+    out.extend_from_slice(&release.environment.to_le_bytes());
+    let ids = u32::try_from(release.ids.len()).expect("a release names at most a page of events");
+    out.extend_from_slice(&ids.to_le_bytes());
+    for id in &release.ids {
+        out.extend_from_slice(&id.record.to_le_bytes());
+        out.extend_from_slice(&id.position.to_le_bytes());
+    }
+    put_counted(out, count, rows);
 }
 
 /// Reads a payload; `None` when it is none of ours.
 pub(crate) fn read(payload: &[u8]) -> Option<Record<'_>> {
     let kind = *payload.first()?;
-    let stamp = Timestamp(i64::from_le_bytes(payload.get(1..9)?.try_into().ok()?));
+    let stamp = Timestamp(number(payload, 1)?.cast_signed());
     let mark = Mark { epoch: number(payload, 9)?, sequence: number(payload, 17)?, last: number(payload, 25)? };
+    let rest = payload.get(PREFIX_BYTES..)?;
     match kind {
         ROWS => {
-            let count = u32::from_le_bytes(payload.get(33..ROWS_PREFIX_BYTES)?.try_into().ok()?);
-            Some(Record::Rows { mark, stamp, count, rows: &payload[ROWS_PREFIX_BYTES..] })
+            let (count, rows) = counted(rest)?;
+            Some(Record::Rows { mark, stamp, count, rows })
         }
-        SEAL => Some(Record::Seal(Seal { mark, first: number(payload, 33)?, received_through: stamp })),
+        SEAL => Some(Record::Seal(Seal { mark, first: number(rest, 0)?, received_through: stamp })),
         HEAD => Some(Record::Head { mark, stamp }),
+        HELD => {
+            let (count, entries) = counted(rest)?;
+            Some(Record::Held { mark, stamp, count, entries })
+        }
+        RELEASED => {
+            let fate = if rest.first()? & 1 == 1 { Fate::Discarded } else { Fate::Replayed };
+            let environment = number(rest, 1)?;
+            let (ids, rest) = counted(&rest[9..])?;
+            let (ids, rest) = rest.split_at_checked((ids as usize).checked_mul(ID_BYTES)?)?;
+            let ids = ids.chunks_exact(ID_BYTES).map(id).collect::<Option<Vec<_>>>()?;
+            let (count, rows) = counted(rest)?;
+            Some(Record::Released { mark, stamp, release: Release { environment, fate, ids }, count, rows })
+        }
         _ => None,
     }
 }
 
-/// Decodes the rows of a rows record; `None` when they are not `count` whole rows.
-pub(crate) fn rows(mut bytes: &[u8], count: u32, stamp: Timestamp) -> Option<Vec<EventRow>> {
-    let mut rows = Vec::with_capacity((count as usize).min(bytes.len()));
-    for _ in 0..count {
-        rows.push(row_codec::decode(&mut bytes, stamp)?);
-    }
-    bytes.is_empty().then_some(rows)
-}
-
-fn put_mark(out: &mut Vec<u8>, mark: Mark) {
+fn put_prefix(out: &mut Vec<u8>, kind: u8, mark: Mark, stamp: Timestamp) {
+    out.push(kind);
+    out.extend_from_slice(&stamp.0.to_le_bytes());
     for part in [mark.epoch, mark.sequence, mark.last] {
         out.extend_from_slice(&part.to_le_bytes());
     }
+}
+
+fn put_counted(out: &mut Vec<u8>, count: u32, bytes: &[u8]) {
+    out.extend_from_slice(&count.to_le_bytes());
+    out.extend_from_slice(bytes);
+}
+
+fn counted(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    let (count, rest) = bytes.split_first_chunk()?;
+    Some((u32::from_le_bytes(*count), rest))
+}
+
+fn id(bytes: &[u8]) -> Option<QuarantineId> {
+    let position = u32::from_le_bytes(bytes.get(8..ID_BYTES)?.try_into().ok()?);
+    Some(QuarantineId { record: number(bytes, 0)?, position })
 }
 
 fn number(payload: &[u8], at: usize) -> Option<u64> {
@@ -122,13 +226,28 @@ mod tests {
         out.clear();
         put_head(&mut out, mark, Timestamp(7));
         assert!(matches!(read(&out), Some(Record::Head { mark: m, stamp: Timestamp(7) }) if m == mark));
+        out.clear();
+        put_held(&mut out, mark, Timestamp(-6), 1, b"e");
+        assert!(matches!(read(&out), Some(Record::Held { stamp: Timestamp(-6), count: 1, entries: b"e", .. })));
+        for fate in [Fate::Replayed, Fate::Discarded] {
+            let ids = vec![QuarantineId { record: 1, position: 2 }, QuarantineId { record: 3, position: 4 }];
+            let released = Release { environment: 9, fate, ids };
+            out.clear();
+            put_released(&mut out, mark, Timestamp(5), &released, 2, b"rows");
+            assert!(
+                matches!(read(&out), Some(Record::Released { release, count: 2, rows: b"rows", .. }) if release == released)
+            );
+        }
     }
 
     proptest! {
         #[test]
-        fn arbitrary_payloads_never_panic(payload in prop::collection::vec(any::<u8>(), 0..128)) {
-            if let Some(Record::Rows { stamp, count, rows: bytes, .. }) = read(&payload) {
-                let _ = rows(bytes, count, stamp);
+        fn arbitrary_payloads_never_panic(mut payload in prop::collection::vec(any::<u8>(), 1..128), kind in 1_u8..7) {
+            payload[0] = kind;
+            let record = read(&payload);
+            let _ = record.as_ref().and_then(Record::rows).and_then(EncodedRows::decode);
+            if let Some(Record::Held { stamp, count, entries, .. }) = record {
+                let _ = crate::quarantine::entry::read_all(entries, count, stamp);
             }
         }
     }

@@ -1,42 +1,36 @@
-//! Lets go of log that the warehouse has made durable: a segment's ids go to a key file, then the segment is deleted,
-//! oldest first. Runs beside the writer and only ever touches closed segments.
+//! Lets go of log that the warehouse has made durable: its ids go to runs of keys, what it has of quarantine
+//! to a file, its books to the checkpoint; then its segments are deleted, oldest first. Runs beside the writer and only ever touches closed segments.
 
 use std::collections::VecDeque;
 use std::fs;
-use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use liftgate_domain::Warehouse;
+use liftgate_domain::{Warehouse, failpoint};
 
 use crate::Error;
-use crate::counters::{self, Cells};
+use crate::checkpoint::Checkpoint;
+use crate::counters::Cells;
+use crate::door::Door;
 use crate::folder::{self, Folder};
-use crate::frame;
-use crate::key_file::{self, KeyFile};
-use crate::key_index::{self, Day, Key};
-use crate::record::{self, Mark, Record};
-use crate::segment::{Segment, Segments};
+use crate::quarantine::Held;
+use crate::record::Mark;
+use crate::segment::{self, InQuarantine, Segment, Segments};
 
 /// What is waiting to be released.
 pub(crate) struct Releaser {
     /// Shared so that the folder stays locked while files of it may still be deleted.
     pub folder: Arc<Folder>,
     pub segments: Arc<Segments>,
+    pub door: Arc<Door>,
+    pub held: Arc<Held>,
     pub cells: Arc<Cells>,
-    pub key_files: Vec<KeyFile>,
+    /// The books of what has been released.
+    pub checkpoint: Checkpoint,
     /// Appended batches with rows that were not durable when last asked, in order.
     pub appended: VecDeque<Mark>,
     /// Rows up to this record are durable in the warehouse.
     pub durable: u64,
-}
-
-/// The ids of a segment that are still in the window.
-struct Ids {
-    keys: Vec<(Key, Day)>,
-    /// The segment's last record.
-    last: u64,
-    /// How many damaged stretches it has.
-    damaged: usize,
 }
 
 impl Releaser {
@@ -45,64 +39,58 @@ impl Releaser {
         while let Some(mark) = self.appended.pop_front_if(|mark| warehouse.is_durable(node, mark.epoch, mark.sequence))
         {
             self.durable = self.durable.max(mark.last);
+            failpoint::hit("ingest.durable");
         }
-        self.segments.oldest_done(self.durable).is_some()
+        !self.segments.done(self.durable).is_empty()
     }
 
     /// Releases what can be. Blocks on the disk.
-    pub(crate) fn run(&mut self, first_day: Day) -> Result<(), Error> {
-        key_file::expire(&mut self.key_files, first_day);
-        while let Some(segment) = self.segments.oldest_done(self.durable) {
-            self.release(&segment, first_day)?;
+    pub(crate) fn run(&mut self) -> Result<(), Error> {
+        // Taken before the ids are persisted: a segment is closed after its ids were committed, so all ids of these
+        // segments are in runs after that.
+        let done = self.segments.done(self.durable);
+        if done.is_empty() {
+            return Ok(());
+        }
+        self.door.persist_keys()?;
+        failpoint::hit("ingest.keys_persisted");
+        for (segment, last) in done {
+            self.release(&segment, last)?;
             self.segments.pop();
+            self.cells.released_through.store(last, Ordering::Relaxed);
+            failpoint::hit("ingest.released");
         }
         Ok(())
     }
 
-    fn release(&mut self, segment: &Segment, first_day: Day) -> Result<(), Error> {
-        let Ids { keys, last, damaged } = read_keys(segment, first_day)?;
-        counters::add(&self.cells.damaged_frames, damaged);
-        if !keys.is_empty() {
-            let file = key_file::write(self.key_path(segment, last), &keys)?;
-            self.key_files.push(file);
+    fn release(&mut self, segment: &Segment, last: u64) -> Result<(), Error> {
+        if segment.has_quarantine {
+            let InQuarantine { held, releases } = segment::read_quarantine(segment)?;
+            let released = releases.iter().flat_map(|release| &release.ids).map(|id| id.record).collect();
+            self.held.take_over(&self.folder, held, &released)?;
+            failpoint::hit("ingest.quarantine_file_written");
         }
+        self.write_checkpoint(segment, last)?;
+        failpoint::hit("ingest.checkpoint_written");
         match fs::remove_file(&segment.path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::disk(&segment.path, &error)),
-            _ => folder::sync_dir(&self.folder.wal()),
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::disk(&segment.path, &error));
+            }
+            _ => failpoint::hit("ingest.segment_deleted"),
         }
+        folder::sync_dir(&self.folder.wal())
     }
 
-    fn key_path(&self, segment: &Segment, last: u64) -> PathBuf {
-        let epoch = Segment::epoch_of(&segment.path).unwrap_or_default();
-        self.folder.keys().join(format!("{epoch}-{:012}-{last:012}.keys", segment.first))
-    }
-}
-
-/// Reads the ids of a segment. One without rows is not read.
-fn read_keys(segment: &Segment, first_day: Day) -> Result<Ids, Error> {
-    if segment.last_rows == 0 {
-        return Ok(Ids { keys: Vec::new(), last: segment.first, damaged: 0 });
-    }
-    let bytes = match fs::read(&segment.path) {
-        Ok(bytes) => bytes,
-        // Deleted by hand, or by a release whose end was not recorded: there is nothing left to do.
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(Ids { keys: Vec::new(), last: segment.first, damaged: 0 });
+    fn write_checkpoint(&mut self, segment: &Segment, last: u64) -> Result<(), Error> {
+        // A release that is tried again has counted the segment already.
+        if last <= self.checkpoint.through {
+            return Ok(());
         }
-        Err(error) => return Err(Error::disk(&segment.path, &error)),
-    };
-    let scan = frame::scan(&bytes, segment.first.saturating_sub(1));
-    let mut keys = Vec::new();
-    for frame in &scan.frames {
-        let Some(Record::Rows { stamp, count, rows, .. }) = record::read(frame.payload) else {
-            continue;
-        };
-        let day = key_index::day_of(stamp);
-        if day >= first_day {
-            let rows = record::rows(rows, count, stamp).unwrap_or_default();
-            keys.extend(rows.iter().map(|row| (key_index::key_of(row.environment, &row.event_id), day)));
-        }
+        let mut next = self.checkpoint.clone();
+        next.through = last;
+        segment.tally.settle(&mut next.ledgers);
+        next.write(&self.folder)?;
+        self.checkpoint = next;
+        Ok(())
     }
-    let last = scan.frames.last().map_or(segment.first, |frame| frame.record);
-    Ok(Ids { keys, last, damaged: scan.damage.len() })
 }

@@ -12,7 +12,9 @@ use serde::Serialize;
 use crate::Error;
 use crate::folder::{self, Folder};
 use crate::frame::{self, Scan};
-use crate::key_index::{self, KeyIndex};
+use crate::keys::{self, Key, KeyIndex};
+use crate::ledger::{self, Events, Tally};
+use crate::quarantine::{Held, entry};
 use crate::record::{self, Mark, Record};
 use crate::sealed::{Sealed, Unsealed};
 use crate::segment::Segment;
@@ -53,7 +55,19 @@ pub(crate) struct Replay {
     /// Rows that no seal covers.
     pub unsealed: Unsealed,
     pub damage: Vec<Damage>,
+    /// What the records beyond the checkpoint did to the books.
+    pub tally: Tally,
     rows_since_seal: VecDeque<RowsRecord>,
+}
+
+/// What learns from the log while it is read.
+pub(crate) struct Pupils<'a> {
+    /// The ids in it.
+    pub index: Option<&'a mut KeyIndex>,
+    /// Which events went into quarantine and left it.
+    pub held: &'a Held,
+    /// The books have the records up to this one already.
+    pub counted_through: u64,
 }
 
 #[derive(Debug)]
@@ -63,34 +77,40 @@ struct RowsRecord {
     rows: Vec<EventRow>,
 }
 
-/// Reads the log. `index` learns the ids in it.
-pub(crate) fn read(folder: &Folder, index: &mut KeyIndex) -> Result<Replay, Error> {
+impl Pupils<'_> {
+    fn learn(&mut self, keys: &[Key], stamp: Timestamp) -> Result<(), Error> {
+        match &mut self.index {
+            Some(index) => index.recover(keys, keys::day_of(stamp)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Reads the log.
+pub(crate) fn read(folder: &Folder, pupils: &mut Pupils<'_>) -> Result<Replay, Error> {
     let mut replay = Replay::default();
     let mut paths = folder::list(&folder.wal(), "log")?;
     paths.retain(|path| Segment::number_of(path).is_some());
     paths.sort_by_key(|path| Segment::number_of(path));
     let last = paths.pop();
     for path in paths {
-        replay.read_segment(folder, path, index)?;
+        replay.read_segment(folder, path, pupils)?;
     }
     if let Some(path) = last {
         let before = replay.damage.len();
-        let bytes = replay.read_segment(folder, path, index)?;
+        let bytes = replay.read_segment(folder, path, pupils)?;
         // A segment begins with a head that was synced before any other write: without it more is wrong.
         if let [torn] = &mut replay.damage[before..] {
             torn.torn_tail = torn.offset > 0 && torn.offset + torn.bytes == bytes;
         }
     }
-    let records = std::mem::take(&mut replay.rows_since_seal);
-    for record in records {
-        replay.unsealed.add(record.number, record.stamp, record.rows);
-    }
+    replay.finish();
     Ok(replay)
 }
 
 impl Replay {
     /// Answers how many bytes were read.
-    fn read_segment(&mut self, folder: &Folder, path: PathBuf, index: &mut KeyIndex) -> Result<u64, Error> {
+    fn read_segment(&mut self, folder: &Folder, path: PathBuf, pupils: &mut Pupils<'_>) -> Result<u64, Error> {
         let bytes = fs::read(&path).map_err(|error| Error::disk(&path, &error))?;
         let scan = frame::scan(&bytes, self.last_record);
         let number = Segment::number_of(&path).unwrap_or_default();
@@ -98,36 +118,7 @@ impl Replay {
         self.highest_epoch = self.highest_epoch.max(Segment::epoch_of(&path).unwrap_or_default());
         let mut segment = Segment { bytes: bytes.len() as u64, ..Segment::default() };
         segment.first = scan.frames.first().map_or(self.last_record + 1, |frame| frame.record);
-        for frame in &scan.frames {
-            self.last_record = frame.record;
-            match record::read(frame.payload) {
-                Some(Record::Head { mark, stamp }) => {
-                    self.stamp = self.stamp.max(stamp);
-                    self.catch_up(mark);
-                }
-                Some(Record::Rows { mark, stamp, count, rows }) => {
-                    self.stamp = self.stamp.max(stamp);
-                    self.catch_up(mark);
-                    let Some(rows) = record::rows(rows, count, stamp) else {
-                        tracing::error!(
-                            record = frame.record,
-                            "A record of the log has rows this version cannot read."
-                        );
-                        continue;
-                    };
-                    let keys: Vec<_> =
-                        rows.iter().map(|row| key_index::key_of(row.environment, &row.event_id)).collect();
-                    index.commit(&keys, key_index::day_of(stamp));
-                    segment.last_rows = frame.record;
-                    self.rows_since_seal.push_back(RowsRecord { number: frame.record, stamp, rows });
-                }
-                Some(Record::Seal(seal)) => self.seal(seal.mark, seal.first, Some(seal.received_through)),
-                None => tracing::warn!(
-                    record = frame.record,
-                    "A record of the log is of a kind this version does not know."
-                ),
-            }
-        }
+        self.take_in(&scan, &mut segment, pupils)?;
         segment.path = path;
         if !scan.damage.is_empty() {
             segment.bytes = self.move_damage_aside(folder, &segment.path, &bytes, &scan)?;
@@ -136,6 +127,79 @@ impl Replay {
             self.segments.push(segment);
         }
         Ok(bytes.len() as u64)
+    }
+
+    /// Takes in the valid frames of one segment.
+    pub(crate) fn take_in(
+        &mut self,
+        scan: &Scan<'_>,
+        segment: &mut Segment,
+        pupils: &mut Pupils<'_>,
+    ) -> Result<(), Error> {
+        for frame in &scan.frames {
+            self.last_record = frame.record;
+            let Some(record) = record::read(frame.payload) else {
+                tracing::warn!(record = frame.record, "A record of the log is of a kind this version does not know.");
+                continue;
+            };
+            let mut tally = Tally::default();
+            match &record {
+                Record::Head { mark, stamp } => self.advance(*mark, *stamp),
+                Record::Rows { mark, stamp, .. } => self.advance(*mark, *stamp),
+                Record::Seal(seal) => self.seal(seal.mark, seal.first, Some(seal.received_through)),
+                Record::Held { mark, stamp, count, entries } => {
+                    self.advance(*mark, *stamp);
+                    segment.has_quarantine = true;
+                    let Some(entries) = entry::read_all(entries, *count, *stamp) else {
+                        tell_unreadable(frame.record);
+                        continue;
+                    };
+                    let firsts = entries.iter().filter_map(|entry| entry.rows.first());
+                    let keys: Vec<_> = firsts.map(|row| keys::key_of(row.environment, &row.event_id)).collect();
+                    pupils.learn(&keys, *stamp)?;
+                    entries.iter().for_each(|entry| tally.hold(&entry.rows));
+                    pupils.held.find(frame.record, &entries);
+                }
+                Record::Released { mark, stamp, release, .. } => {
+                    self.advance(*mark, *stamp);
+                    segment.has_quarantine = true;
+                    pupils.held.remove(release);
+                    tally.release(release);
+                }
+            }
+            if let Some(encoded) = record.rows() {
+                let Some(rows) = encoded.decode() else {
+                    tell_unreadable(frame.record);
+                    continue;
+                };
+                if !matches!(record, Record::Released { .. }) {
+                    tally.admit(&rows);
+                }
+                let firsts = rows.iter().filter(|row| row.unit_index == 0);
+                let keys: Vec<_> = firsts.map(|row| keys::key_of(row.environment, &row.event_id)).collect();
+                pupils.learn(&keys, encoded.stamp)?;
+                segment.last_rows = frame.record;
+                self.rows_since_seal.push_back(RowsRecord { number: frame.record, stamp: encoded.stamp, rows });
+            }
+            if frame.record > pupils.counted_through {
+                segment.tally.merge(&tally);
+                self.tally.merge(&tally);
+            }
+        }
+        Ok(())
+    }
+
+    /// What no seal covers is all that is left.
+    pub(crate) fn finish(&mut self) {
+        let records = std::mem::take(&mut self.rows_since_seal);
+        for record in records {
+            self.unsealed.add(record.number, record.stamp, record.rows);
+        }
+    }
+
+    fn advance(&mut self, mark: Mark, stamp: Timestamp) {
+        self.stamp = self.stamp.max(stamp);
+        self.catch_up(mark);
     }
 
     /// A record tells of a later seal than the last one read: that seal was lost to damage.
@@ -157,14 +221,17 @@ impl Replay {
     }
 
     fn seal(&mut self, mark: Mark, first: u64, received_through: Option<Timestamp>) {
-        let (mut rows, mut stamp) = (0, None);
+        let (mut rows, mut stamp, mut events) = (0, None, Events::new());
         while let Some(record) = self.rows_since_seal.pop_front_if(|record| record.number <= mark.last) {
             rows += record.rows.len();
+            for (environment, count) in ledger::events_of(&record.rows) {
+                *events.entry(environment).or_default() += count;
+            }
             stamp = Some(record.stamp);
         }
         self.mark = mark;
         if let Some(received_through) = received_through.or(stamp) {
-            self.batches.push(Sealed { mark, first, received_through, count: rows, rows: None });
+            self.batches.push(Sealed { mark, first, received_through, count: rows, events, rows: None });
         }
     }
 
@@ -185,14 +252,23 @@ impl Replay {
     }
 }
 
-/// Copies damaged bytes of `file` into the folder for damage.
-pub(crate) fn move_aside(folder: &Folder, file: &Path, span: Range<usize>, bytes: &[u8]) -> Result<Damage, Error> {
+fn tell_unreadable(record: u64) {
+    tracing::error!(record, "A record of the log has rows this version cannot read.");
+}
+
+/// A free name for what is damaged at `offset` of `file`, in the folder for damage, which is created.
+pub(crate) fn place_for_damage(folder: &Folder, file: &Path, offset: usize) -> Result<PathBuf, Error> {
     let dir = folder.damaged();
     fs::create_dir_all(&dir).map_err(|error| Error::disk(&dir, &error))?;
     let name = file.file_name().unwrap_or_default().to_string_lossy();
-    let free = |attempt: &u32| !dir.join(format!("{name}-{}-{attempt}.bin", span.start)).exists();
+    let free = |attempt: &u32| !dir.join(format!("{name}-{offset}-{attempt}.bin")).exists();
     let attempt = (0..u32::MAX).find(free).unwrap_or_default();
-    let moved_to = dir.join(format!("{name}-{}-{attempt}.bin", span.start));
+    Ok(dir.join(format!("{name}-{offset}-{attempt}.bin")))
+}
+
+/// Copies damaged bytes of `file` into the folder for damage.
+pub(crate) fn move_aside(folder: &Folder, file: &Path, span: Range<usize>, bytes: &[u8]) -> Result<Damage, Error> {
+    let moved_to = place_for_damage(folder, file, span.start)?;
     folder::write_whole(&moved_to, bytes)?;
     let (offset, bytes) = (span.start as u64, bytes.len() as u64);
     Ok(Damage { file: file.to_owned(), offset, bytes, moved_to, torn_tail: false })

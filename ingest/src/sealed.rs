@@ -2,6 +2,7 @@
 
 use liftgate_domain::{EventRow, Timestamp};
 
+use crate::ledger::Events;
 use crate::record::Mark;
 
 /// Durable rows that no seal covers yet.
@@ -39,6 +40,8 @@ pub(crate) struct Sealed {
     pub received_through: Timestamp,
     /// How many rows it has.
     pub count: usize,
+    /// How many events these rows are.
+    pub events: Events,
     /// The rows, unless they are to be read from the log again: memory is bounded, the backlog is on disk.
     pub rows: Option<Vec<EventRow>>,
 }

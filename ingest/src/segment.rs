@@ -1,6 +1,6 @@
 //! The segments of the log that are on disk: which records each holds, and reading the rows of a batch back from them.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -11,7 +11,9 @@ use liftgate_domain::EventRow;
 use crate::Error;
 use crate::counters::Cells;
 use crate::frame;
-use crate::record::{self, Record};
+use crate::ledger::{Events, Tally};
+use crate::quarantine::{Records, entry};
+use crate::record::{self, EncodedRows, Record, Release};
 
 /// One file of the log.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +24,21 @@ pub(crate) struct Segment {
     /// The last rows record in it; 0 when there is none.
     pub last_rows: u64,
     pub bytes: u64,
+    /// What its records did to the books.
+    pub tally: Tally,
+    /// It has events for quarantine, or some that left it.
+    pub has_quarantine: bool,
+}
+
+/// What a write added to the open segment.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Growth {
+    /// The segment's length now.
+    pub bytes: u64,
+    /// The last record with rows for the warehouse; 0 when there is none.
+    pub last_rows: u64,
+    pub tally: Tally,
+    pub has_quarantine: bool,
 }
 
 impl Segment {
@@ -62,22 +79,23 @@ impl Segments {
     }
 
     /// The open segment grew.
-    pub(crate) fn grow(&self, bytes: u64, last_rows: u64) {
+    pub(crate) fn grow(&self, growth: &Growth) {
         let mut list = self.lock();
         if let Some(open) = list.back_mut() {
-            open.bytes = bytes;
-            open.last_rows = open.last_rows.max(last_rows);
+            open.bytes = growth.bytes;
+            open.last_rows = open.last_rows.max(growth.last_rows);
+            open.tally.merge(&growth.tally);
+            open.has_quarantine |= growth.has_quarantine;
         }
         self.count(&list);
     }
 
-    /// The oldest segment, if it is closed and holds no rows beyond `durable`.
-    pub(crate) fn oldest_done(&self, durable: u64) -> Option<Segment> {
+    /// The oldest segments that are closed and hold no rows beyond `durable`, each with the last record that is in it.
+    pub(crate) fn done(&self, durable: u64) -> Vec<(Segment, u64)> {
         let list = self.lock();
-        if list.len() < 2 {
-            return None;
-        }
-        list.front().filter(|segment| segment.last_rows <= durable).cloned()
+        let pairs = list.iter().zip(list.iter().skip(1));
+        let done = pairs.take_while(|(segment, _)| segment.last_rows <= durable);
+        done.map(|(segment, next)| (segment.clone(), next.first - 1)).collect()
     }
 
     /// The oldest segment is gone.
@@ -98,12 +116,32 @@ impl Segments {
                 if !(first..=last).contains(&frame.record) {
                     continue;
                 }
-                if let Some(Record::Rows { stamp, count, rows: encoded, .. }) = record::read(frame.payload) {
-                    rows.extend(record::rows(encoded, count, stamp).unwrap_or_default());
-                }
+                let encoded = record::read(frame.payload).and_then(|record| record.rows());
+                rows.extend(encoded.and_then(EncodedRows::decode).unwrap_or_default());
             }
         }
         Ok(rows)
+    }
+
+    /// The events for quarantine of these records, as far as they are in the log.
+    pub(crate) fn read_held(&self, records: &BTreeSet<u64>) -> Result<Records, Error> {
+        let mut held = Records::new();
+        let list: Vec<Segment> = self.lock().iter().cloned().collect();
+        for (at, segment) in list.iter().enumerate().filter(|(_, segment)| segment.has_quarantine) {
+            let end = list.get(at + 1).map_or(u64::MAX, |next| next.first);
+            if records.range(segment.first..end).next().is_some() {
+                held.extend(read_quarantine(segment)?.held.into_iter().filter(|(number, _)| records.contains(number)));
+            }
+        }
+        Ok(held)
+    }
+
+    /// Rows of the records from `first` on have become unreadable.
+    pub(crate) fn lose(&self, first: u64, events: &Events) {
+        let mut list = self.lock();
+        if let Some(segment) = list.iter_mut().rev().find(|segment| segment.first <= first) {
+            segment.tally.lose(events);
+        }
     }
 
     fn count(&self, list: &VecDeque<Segment>) {
@@ -115,4 +153,32 @@ impl Segments {
         // Every change is one push, pop or assignment, so the list is whole even after a panic elsewhere.
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a segment has of quarantine.
+#[derive(Debug, Default)]
+pub(crate) struct InQuarantine {
+    pub held: Records,
+    pub releases: Vec<Release>,
+}
+
+/// Reads what a segment has of quarantine; nothing once the segment is gone.
+pub(crate) fn read_quarantine(segment: &Segment) -> Result<InQuarantine, Error> {
+    let mut found = InQuarantine::default();
+    let bytes = match fs::read(&segment.path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(found),
+        Err(error) => return Err(Error::disk(&segment.path, &error)),
+    };
+    for frame in frame::scan(&bytes, segment.first.saturating_sub(1)).frames {
+        match record::read(frame.payload) {
+            Some(Record::Held { stamp, count, entries, .. }) => {
+                let entries = entry::read_all(entries, count, stamp);
+                found.held.extend(entries.map(|entries| (frame.record, (stamp, entries))));
+            }
+            Some(Record::Released { release, .. }) => found.releases.push(release),
+            _ => {}
+        }
+    }
+    Ok(found)
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::Error;
+use crate::gate::RETRY_AFTER_S;
 
 /// Hands the outcome out; kept by the writer.
 pub(crate) type Stub = watch::Sender<Option<Result<(), Arc<io::Error>>>>;
@@ -30,8 +31,13 @@ impl Ticket {
     pub(crate) async fn wait(mut self) -> Result<(), Error> {
         let outcome = self.0.wait_for(Option::is_some).await.map_err(|_| Error::Closed)?;
         match &*outcome {
+            Some(Err(error)) if is_full(error) => Err(Error::LowDisk { retry_after_s: RETRY_AFTER_S }),
             Some(Err(error)) => Err(Error::Disk(Arc::clone(error))),
             _ => Ok(()),
         }
     }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

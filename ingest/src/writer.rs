@@ -6,13 +6,17 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use liftgate_domain::{Clock, RowKind};
+use liftgate_domain::{Clock, EventRow, RowKind, Timestamp, failpoint};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::counters::{self, Cells};
+use crate::disk_space::DiskSpace;
 use crate::door::{Append, Door};
+use crate::ledger::{self, Books, Events, Tally};
 use crate::log::{Frames, Log};
-use crate::record::Mark;
+use crate::prepared::Content;
+use crate::quarantine::{Held, QuarantineId};
+use crate::record::{Fate, Mark};
 use crate::sealed::{Sealed, Unsealed};
 
 /// Bytes after which a group is synced without waiting for more.
@@ -38,12 +42,26 @@ pub(crate) struct Writer {
     pub door: Arc<Door>,
     pub log: Log,
     pub unsealed: Unsealed,
+    /// What the rows that no seal covers take in the log.
+    pub unsealed_bytes: u64,
     /// Where sealed batches go. Bounded by the log's backlog, and in memory by `RESIDENT_ROWS_MAX`.
     pub batches: UnboundedSender<Sealed>,
     pub cells: Arc<Cells>,
+    pub books: Arc<Books>,
+    pub held: Arc<Held>,
+    pub space: Arc<DiskSpace>,
     pub clock: Arc<dyn Clock>,
     pub seal_rows: usize,
     pub group_commit: Duration,
+}
+
+/// The records of a request.
+#[derive(Copy, Clone, Debug, Default)]
+struct Added {
+    /// Of its rows, when it has any.
+    rows: Option<u64>,
+    /// Of its events for quarantine; 0 when it has none.
+    held: u64,
 }
 
 #[derive(Default)]
@@ -64,7 +82,7 @@ impl Group {
     fn take(&mut self, job: Job) {
         match job {
             Job::Append(append) => {
-                self.bytes += append.bytes.len();
+                self.bytes += append.byte_count;
                 self.appends.push(append);
             }
             Job::Tick => self.tick = true,
@@ -115,7 +133,7 @@ impl Writer {
     }
 
     fn commit(&mut self, mut group: Group) {
-        let queued_rows: usize = group.appends.iter().map(|append| append.rows.len()).sum();
+        let queued_rows: usize = group.appends.iter().map(|append| append.content.rows.len()).sum();
         let rows = self.unsealed.rows.len() + queued_rows;
         let seal = rows > 0 && (group.tick || group.end.is_some() || rows >= self.seal_rows);
         if group.appends.is_empty() && !seal {
@@ -125,15 +143,14 @@ impl Writer {
             return;
         }
         let mut frames = Frames::default();
-        let mut numbers = Vec::with_capacity(group.appends.len());
-        for append in &group.appends {
-            let count = u32::try_from(append.rows.len()).expect("a request's bytes are bounded below 2^32");
-            numbers.push(self.log.add_rows(&mut frames, append.stamp, count, &append.bytes));
-        }
-        let mark = seal.then(|| self.add_seal(&mut frames, &group.appends, &numbers));
+        let added: Vec<Added> = group.appends.iter().map(|append| self.add(&mut frames, append)).collect();
+        let mark = seal.then(|| self.add_seal(&mut frames, &group.appends, &added));
+        let mut tally = Tally::default();
+        group.appends.iter().for_each(|append| tally.append(&append.content));
         let began = self.clock.now();
-        if let Err(error) = self.log.write(&frames) {
+        if let Err(error) = self.log.write(&frames, tally.clone()) {
             tracing::error!(%error, requests = group.appends.len(), "The event log could not be written; the requests are refused.");
+            counters::add(&self.cells.write_failures, 1);
             self.door.forget(&group.appends);
             let error = Arc::new(error);
             for append in group.appends {
@@ -141,61 +158,104 @@ impl Writer {
             }
             return;
         }
-        let took = self.clock.now().micros_since(began);
-        self.cells.last_fsync_us.store(u64::try_from(took).unwrap_or(0), Ordering::Relaxed);
-        counters::add(&self.cells.accepted, queued_rows);
-        counters::add(&self.cells.pending, queued_rows);
-        self.door.commit(&group.appends);
-        for (append, number) in group.appends.drain(..).zip(numbers) {
-            append.stub.send_replace(Some(Ok(())));
-            self.collect(append, number);
+        let took = u64::try_from(self.clock.now().micros_since(began)).unwrap_or(0);
+        self.space.spend(frames.byte_count());
+        self.cells.last_fsync_us.store(took, Ordering::Relaxed);
+        self.cells.fsync.record(took);
+        counters::add(&self.cells.pending_rows, queued_rows);
+        if let Some(last) = group.appends.last() {
+            tally.count(&self.cells);
+            self.books.commit(&tally, last.stamp);
         }
+        self.door.commit(&group.appends);
+        for (append, added) in group.appends.drain(..).zip(added) {
+            let Append { content, stamp, stub, .. } = append;
+            self.collect(content, stamp, added);
+            stub.send_replace(Some(Ok(())));
+        }
+        failpoint::hit("ingest.answered");
         if let Some((mark, first)) = mark {
+            self.cells.last_batch_bytes.store(self.unsealed_bytes, Ordering::Relaxed);
             self.hand_over(mark, first);
+            failpoint::hit("ingest.sealed");
         }
         if let Err(error) = self.log.rotate_if_full(self.unsealed.received_through) {
             tracing::warn!(%error, "A new segment of the event log could not be begun; the open one goes on.");
         }
     }
 
+    /// Adds the records of a request.
+    fn add(&self, frames: &mut Frames, append: &Append) -> Added {
+        let (content, stamp, mut added) = (&append.content, append.stamp, Added::default());
+        let rows = (content.row_count(), content.bytes.as_slice());
+        for release in &content.releases {
+            let (count, bytes) = if release.fate == Fate::Replayed { rows } else { (0, [].as_slice()) };
+            let number = self.log.add_released(frames, stamp, release, count, bytes);
+            added.rows = added.rows.or((count > 0).then_some(number));
+        }
+        if rows.0 > 0 && added.rows.is_none() {
+            added.rows = Some(self.log.add_rows(frames, stamp, rows.0, rows.1));
+        }
+        if !content.held.is_empty() {
+            let entries = content.held.iter().map(|held| held.bytes.as_slice());
+            added.held = self.log.add_held(frames, stamp, entries);
+        }
+        added
+    }
+
     /// Adds the seal of everything durable or in this group; answers its mark and first record.
-    fn add_seal(&self, frames: &mut Frames, appends: &[Append], numbers: &[u64]) -> (Mark, u64) {
-        let first = if self.unsealed.rows.is_empty() { numbers[0] } else { self.unsealed.first };
-        let last = numbers.last().copied().unwrap_or(self.unsealed.last);
+    fn add_seal(&self, frames: &mut Frames, appends: &[Append], added: &[Added]) -> (Mark, u64) {
+        let mut numbers = added.iter().filter_map(|added| added.rows);
+        let first =
+            if self.unsealed.rows.is_empty() { numbers.next().unwrap_or_default() } else { self.unsealed.first };
+        let last =
+            numbers.next_back().unwrap_or(if self.unsealed.rows.is_empty() { first } else { self.unsealed.last });
         let through = appends.last().map_or(self.unsealed.received_through, |append| append.stamp);
         (self.log.add_seal(frames, first, last, through), first)
     }
 
-    fn collect(&mut self, append: Append, number: u64) {
-        let Append { mut rows, stamp, .. } = append;
+    /// Takes over what has become durable.
+    fn collect(&mut self, content: Content, stamp: Timestamp, added: Added) {
+        let Content { mut rows, bytes, held, releases } = content;
+        for held in held {
+            let id = QuarantineId { record: added.held, position: held.position };
+            self.held.insert(held.environment, id, held.reason, held.charge);
+        }
+        releases.iter().for_each(|release| self.held.remove(release));
+        let Some(number) = added.rows else {
+            return;
+        };
         for row in &mut rows {
             row.received_at = stamp;
         }
-        // A client's exposure that no run explains has none; the server's own always carry theirs.
-        let unattributable = rows.iter().filter(|row| row.kind == RowKind::Exposure && row.run.is_none()).count();
-        counters::add(&self.cells.unattributable, unattributable);
+        counters::add(&self.cells.unattributable, unattributable(&rows));
+        self.unsealed_bytes += bytes.len() as u64;
         self.unsealed.add(number, stamp, rows);
     }
 
     fn hand_over(&mut self, mark: Mark, first: u64) {
         let Unsealed { rows, received_through, .. } = std::mem::take(&mut self.unsealed);
         self.unsealed.received_through = received_through;
+        self.unsealed_bytes = 0;
         counters::add(&self.cells.batches_sealed, 1);
-        let count = rows.len();
-        let resident = self.cells.pending.load(Ordering::Relaxed) <= RESIDENT_ROWS_MAX;
+        counters::add(&self.cells.batch_queue, 1);
+        self.cells.last_batch_rows.store(rows.len() as u64, Ordering::Relaxed);
+        let (count, events) = (rows.len(), ledger::events_of(&rows));
+        let resident = self.cells.pending_rows.load(Ordering::Relaxed) <= RESIDENT_ROWS_MAX;
         let rows = resident.then_some(rows);
         // When nobody listens the batch stays in the log, and the next start hands it over.
-        let _ = self.batches.send(Sealed { mark, first, received_through, count, rows });
+        let _ = self.batches.send(Sealed { mark, first, received_through, count, events, rows });
     }
 
     fn heartbeat(&mut self) {
-        if self.cells.pending.load(Ordering::Acquire) > 0 {
+        if self.cells.pending_rows.load(Ordering::Acquire) > 0 {
             return;
         }
         if let Some(received_through) = self.door.quiet_instant() {
             self.unsealed.received_through = received_through;
             let mark = self.log.mark();
-            let _ = self.batches.send(Sealed { mark, first: mark.last + 1, received_through, count: 0, rows: None });
+            let (first, events) = (mark.last + 1, Events::new());
+            let _ = self.batches.send(Sealed { mark, first, received_through, count: 0, events, rows: None });
         }
     }
 
@@ -204,4 +264,11 @@ impl Writer {
             tracing::warn!(%error, "The event log could not be closed with a new segment; the next start reads more of it.");
         }
     }
+}
+
+/// How many events are exposures that no run explains for any of their units. A client's may be; the server's own always
+/// carry their run.
+fn unattributable(rows: &[EventRow]) -> usize {
+    let events = rows.chunk_by(|_, next| next.unit_index > 0);
+    events.filter(|event| event[0].kind == RowKind::Exposure && event.iter().all(|row| row.run.is_none())).count()
 }

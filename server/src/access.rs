@@ -9,6 +9,7 @@ use axum::{
     extract::{FromRequestParts, OptionalFromRequestParts},
     http::{HeaderMap, StatusCode, header, request::Parts},
 };
+use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use liftgate_domain::{Actor, Credential, CredentialKind, Role, Scope, Timestamp, credential::lookup_of_secret};
 
 use crate::{app::App, problem::ApiError, rulesets::Snapshot};
@@ -79,21 +80,11 @@ pub struct EnvironmentCaller {
     pub snapshot: Arc<Snapshot>,
 }
 
-impl FromRequestParts<App> for EnvironmentCaller {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
-        let headers = &parts.headers;
-        let given = ["x-api-key", "x-environment-key"]
-            .iter()
-            .find_map(|name| headers.get(*name)?.to_str().ok())
-            .or_else(|| bearer(headers))
-            .ok_or_else(|| {
-                ApiError::new(StatusCode::UNAUTHORIZED, "key_missing", "this call needs the key of an environment")
-                    .next("send it as `X-API-Key: KEY` or `Authorization: Bearer KEY`")
-            })?;
+impl EnvironmentCaller {
+    /// The environment that a key opens.
+    pub async fn with_key(app: &App, key: &str) -> Result<Self, ApiError> {
         let credential =
-            find(app, given).await?.filter(|credential| credential.kind != CredentialKind::Token).ok_or_else(|| {
+            find(app, key).await?.filter(|credential| credential.kind != CredentialKind::Token).ok_or_else(|| {
                 ApiError::new(StatusCode::UNAUTHORIZED, "key_unknown", "this environment key is not known or revoked")
                     .next("list the keys with `GET /manage/v1/projects/{project}/environments/{environment}/keys`")
             })?;
@@ -102,6 +93,41 @@ impl FromRequestParts<App> for EnvironmentCaller {
         })?;
         Ok(Self { snapshot })
     }
+}
+
+impl FromRequestParts<App> for EnvironmentCaller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let key = environment_key(&parts.headers).ok_or_else(|| {
+            ApiError::new(StatusCode::UNAUTHORIZED, "key_missing", "this call needs the key of an environment")
+                .next("send it as `X-API-Key: KEY` or `Authorization: Bearer KEY`")
+        })?;
+        Self::with_key(app, key).await
+    }
+}
+
+fn environment_key(headers: &HeaderMap) -> Option<&str> {
+    ["x-api-key", "x-environment-key"]
+        .iter()
+        .find_map(|name| headers.get(*name)?.to_str().ok())
+        .or_else(|| bearer(headers))
+}
+
+/// The write key of a sender that speaks Segment's protocol: the user name of Basic authentication, whose password is
+/// empty, or any header that other routes take the key in. Without one it is in the body.
+pub fn write_key(headers: &HeaderMap) -> Option<String> {
+    basic_user(headers).or_else(|| environment_key(headers).map(str::to_owned))
+}
+
+fn basic_user(headers: &HeaderMap) -> Option<String> {
+    let (scheme, encoded) = headers.get(header::AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = String::from_utf8(BASE64.decode(encoded.trim()).ok()?).ok()?;
+    let user = decoded.split_once(':').map_or(decoded.as_str(), |(user, _)| user);
+    (!user.is_empty()).then(|| user.to_owned())
 }
 
 /// A caller with a named token.
@@ -179,5 +205,29 @@ impl OptionalFromRequestParts<App> for Caller {
             return Ok(None);
         }
         <Self as FromRequestParts<App>>::from_request_parts(parts, app).await.map(Some)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn a_write_key_is_the_user_name_of_basic_authentication() {
+        let key = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::AUTHORIZATION, HeaderValue::from_str(value).unwrap());
+            write_key(&headers)
+        };
+        let basic = |text: &str| key(&format!("Basic {}", BASE64.encode(text)));
+        assert_eq!(basic("env_1:").as_deref(), Some("env_1"));
+        assert_eq!(basic("env_1").as_deref(), Some("env_1"), "some senders leave out the colon");
+        assert_eq!(basic("ser.1:password").as_deref(), Some("ser.1"));
+        assert_eq!(basic(":"), None);
+        assert_eq!(key("Basic %%%"), None);
+        assert_eq!(key("bearer env_2").as_deref(), Some("env_2"));
+        assert_eq!(write_key(&HeaderMap::new()), None);
     }
 }

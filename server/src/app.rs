@@ -11,12 +11,11 @@ use std::{
 use liftgate_domain::{Applied, Catalog, Change, Clock, Entropy, Warehouse};
 use liftgate_ingest::{ExposureSender, Ingest};
 use liftgate_scheduler::{ExposureLoss, Scheduler};
-use liftgate_store::warehouse::ParquetWarehouse;
 use liftgate_webhooks::{Dispatcher, guard::AllowList};
 use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
 
-use crate::{access::CredentialCache, config::Config, problem::ApiError, rulesets::Rulesets};
+use crate::{access::CredentialCache, config::Config, problem::ApiError, rulesets::Rulesets, warehouse::Engine};
 
 /// The composition, shared by all handlers.
 #[derive(Clone)]
@@ -30,8 +29,10 @@ pub struct Parts {
     pub catalog: Arc<dyn Catalog>,
     /// Everything that happened.
     pub warehouse: Arc<dyn Warehouse>,
-    /// The same warehouse, for what only Parquet can tell.
-    pub parquet: Arc<ParquetWarehouse>,
+    /// The same warehouse, for what only its engine can tell.
+    pub engine: Engine,
+    /// This node's id, which its events and books are kept under.
+    pub node: String,
     /// The door for events.
     pub ingest: Ingest,
     /// The door for exposures that evaluation itself emits.

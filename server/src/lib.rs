@@ -5,6 +5,7 @@
 //! | [`cli`] | the command line |
 //! | [`config`] | settings, each with where its value came from |
 //! | [`serve`], [`bootstrap`] | opens the stores, wires the rooms, serves, stops in order |
+//! | [`warehouse`], [`retention`] | the engine that was chosen, and how long it keeps events |
 //! | [`app`], [`rulesets`], [`access`], [`body`], [`problem`] | what request handlers share |
 //! | [`http`], [`manage`] | the routes |
 //! | [`demo`] | the whole loop with simulated shoppers |
@@ -21,5 +22,7 @@ pub mod entropy;
 pub mod http;
 pub mod manage;
 pub mod problem;
+pub mod retention;
 pub mod rulesets;
 pub mod serve;
+pub mod warehouse;

@@ -35,6 +35,9 @@ struct Answer {
     errors: Vec<FieldError>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
+    /// `detail` once more, under the name that some clients of other protocols look for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<String>,
     #[serde(skip)]
     retry_after_s: Option<u64>,
 }
@@ -50,6 +53,7 @@ impl ApiError {
             detail: detail.into(),
             errors: Vec::new(),
             next: None,
+            message: None,
             retry_after_s: None,
         }))
     }
@@ -75,6 +79,19 @@ impl ApiError {
     /// Adds the next step.
     pub fn next(mut self, step: impl Into<String>) -> Self {
         self.0.next = Some(step.into());
+        self
+    }
+
+    /// One event that can never be taken as it is.
+    pub fn rejected_event(field: &str, detail: &str) -> Self {
+        let mut error = Self::new(StatusCode::BAD_REQUEST, "event_rejected", detail);
+        error.0.errors = vec![FieldError { field: field.to_owned(), message: detail.to_owned() }];
+        error.next("mend the field and send it again; nothing was taken")
+    }
+
+    /// Says the sentence under the name `message` as well, which the clients of Segment read.
+    pub fn with_message(mut self) -> Self {
+        self.0.message = Some(self.0.detail.clone());
         self
     }
 

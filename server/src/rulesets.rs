@@ -69,6 +69,11 @@ impl Rulesets {
         self.all.load().by_scope.get(scope).cloned()
     }
 
+    /// The snapshots of all environments, in no order.
+    pub fn all(&self) -> Vec<Arc<Snapshot>> {
+        self.all.load().by_scope.values().cloned().collect()
+    }
+
     /// How many environments are loaded.
     pub fn len(&self) -> usize {
         self.all.load().by_scope.len()

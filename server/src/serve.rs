@@ -15,10 +15,7 @@ use std::{
 use liftgate_domain::{Attribution, Catalog, Clock, Entropy, StoreError, Warehouse};
 use liftgate_ingest::{Ingest, IngestConfig, OpenReport};
 use liftgate_scheduler::{ExposureLoss, Scheduler, SchedulerConfig};
-use liftgate_store::{
-    catalog::SqlCatalog,
-    warehouse::{ParquetOptions, ParquetWarehouse},
-};
+use liftgate_store::catalog::SqlCatalog;
 use liftgate_webhooks::{Dispatcher, DispatcherConfig, guard::AllowList};
 use thiserror::Error;
 use tokio::{
@@ -32,9 +29,10 @@ use crate::{
     access::CredentialCache,
     app::{App, Parts},
     bootstrap,
-    config::Config,
-    http,
+    config::{Config, WarehouseConfig},
+    http, retention,
     rulesets::Rulesets,
+    warehouse::Engine,
 };
 
 /// How often a node looks for rulesets that other nodes changed, in milliseconds.
@@ -113,6 +111,7 @@ pub async fn run(
     tasks.spawn(app.scheduler.clone().run(jobs.clone()));
     tasks.spawn(follow_scheduler(app.clone(), jobs.clone()));
     tasks.spawn(follow_other_nodes(app.clone(), jobs.clone()));
+    tasks.spawn(retention::run(app.clone(), jobs.clone()));
     let dispatcher_stop = CancellationToken::new();
     let dispatcher = {
         let (app, stop) = (app.clone(), dispatcher_stop.clone());
@@ -171,14 +170,14 @@ pub async fn compose(
     writable(data_dir).map_err(|source| Error::DataDir { path: data_dir.clone(), source })?;
     let allow = AllowList::parse(&config.webhooks_allow)?;
     let catalog: Arc<dyn Catalog> = Arc::new(open_catalog(&config, clock.clone()).await?);
-    let parquet = Arc::new(open_warehouse(&config)?);
-    let warehouse: Arc<dyn Warehouse> = parquet.clone();
+    let engine = open_warehouse(&config, clock.clone()).await?;
+    let warehouse: Arc<dyn Warehouse> = engine.port();
     bootstrap::first_admin(&config, &*catalog, &*entropy).await?;
 
     let rulesets =
         Rulesets::load(catalog.clone()).await.map_err(|source| Error::Store { what: "the catalog", source })?;
     let attribution: Arc<dyn Attribution> = rulesets.clone();
-    let ingest_config = IngestConfig { dir: data_dir.join("log"), ..IngestConfig::default() };
+    let ingest_config = ingest_config(&config);
     let (ingest, report) =
         Ingest::open(ingest_config, clock.clone(), &*entropy, warehouse.clone(), attribution).await?;
     let loss: Arc<dyn ExposureLoss> = Arc::new(IngestLoss(ingest.clone()));
@@ -199,7 +198,8 @@ pub async fn compose(
         config,
         catalog,
         warehouse,
-        parquet,
+        engine,
+        node: report.node.clone(),
         ingest,
         rulesets,
         credentials: CredentialCache::default(),
@@ -223,11 +223,19 @@ pub async fn check(config: &Config, clock: Arc<dyn Clock>) -> Vec<(&'static str,
     let data_dir = writable(&config.data_dir)
         .map(|()| format!("`{}` can be written", config.data_dir.display()))
         .map_err(|error| format!("`{}` cannot be written: {error}", config.data_dir.display()));
-    let catalog = match open_catalog(config, clock).await {
+    let catalog = match open_catalog(config, clock.clone()).await {
         Ok(catalog) => {
             catalog.now().await.map(|now| format!("answers; its clock says {now}")).map_err(|e| e.to_string())
         }
         Err(error) => Err(error.to_string()),
+    };
+    let warehouse = match &config.warehouse {
+        // Its folder belongs to one process at a time, which may be running.
+        WarehouseConfig::Parquet { dir } => Ok(format!("Parquet in `{}`", dir.display())),
+        WarehouseConfig::ClickHouse(settings) => Engine::open(config, clock)
+            .await
+            .map(|_| format!("ClickHouse at {} answers, and its tables are there", settings.url))
+            .map_err(|error| error.to_string()),
     };
     let allow = AllowList::parse(&config.webhooks_allow)
         .map(|_| format!("{} entries", config.webhooks_allow.len()))
@@ -236,21 +244,33 @@ pub async fn check(config: &Config, clock: Arc<dyn Clock>) -> Vec<(&'static str,
         Ok(_) => Ok(format!("{} is free", config.listen)),
         Err(error) => Err(format!("{}: {error}; a server may be running there", config.listen)),
     };
-    vec![("data folder", data_dir), ("catalog", catalog), ("webhooks.allow", allow), ("listen", listen)]
+    vec![
+        ("data folder", data_dir),
+        ("catalog", catalog),
+        ("warehouse", warehouse),
+        ("webhooks.allow", allow),
+        ("listen", listen),
+    ]
 }
 
 async fn open_catalog(config: &Config, clock: Arc<dyn Clock>) -> Result<SqlCatalog, Error> {
     SqlCatalog::connect(&config.catalog, clock).await.map_err(|source| Error::Store { what: "the catalog", source })
 }
 
-fn open_warehouse(config: &Config) -> Result<ParquetWarehouse, Error> {
-    let options = ParquetOptions {
-        flush_after_ms: config.flush_after.as_ms(),
-        threads: config.query_threads,
-        ..ParquetOptions::default()
-    };
-    ParquetWarehouse::open(&config.warehouse_dir, options)
-        .map_err(|source| Error::Store { what: "the warehouse", source })
+async fn open_warehouse(config: &Config, clock: Arc<dyn Clock>) -> Result<Engine, Error> {
+    Engine::open(config, clock).await.map_err(|source| Error::Store { what: "the warehouse", source })
+}
+
+fn ingest_config(config: &Config) -> IngestConfig {
+    IngestConfig {
+        dir: config.data_dir.join("log"),
+        dedup_window_ms: config.ingest.dedup_window.as_ms_i64(),
+        backlog_bytes_max: config.ingest.backlog_max.0,
+        retention_ms: config.retention.as_ms_i64(),
+        quarantine_bytes_max: config.ingest.quarantine_max.0,
+        disk_free_min_bytes: config.ingest.disk_free_min.0,
+        ..IngestConfig::default()
+    }
 }
 
 /// Creates a folder and proves that it can be written.

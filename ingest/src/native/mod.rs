@@ -1,18 +1,32 @@
-//! Liftgate's own wire format: `{"events": [...]}`, a bare array, or NDJSON.
+//! Liftgate's own wire format: `{"sent_at": ..., "events": [...]}`, a bare array, or NDJSON.
 //! Reads and checks shape; plausibility of times, attribution and deduplication come later, in [`crate::Ingest::admit`].
+//!
+//! | field of an event | |
+//! |---|---|
+//! | `type` | `exposure` or `metric` |
+//! | `id` | 1 to 128 bytes; what makes a retry a duplicate |
+//! | `timestamp` | when it happened: RFC 3339 with an offset, or integer milliseconds since the epoch |
+//! | `sent_at` | when it was sent, by the same clock; also beside `events`, for all that have none of their own |
+//! | `unit` | `{"type": "user", "id": "u1"}`; the type is `user` unless given |
+//! | `units` | instead of `unit`, 1 to 8 of them: `{"user": "u1", "account": "a9"}` |
+//! | `flag`, `variation`, `attributes` | of an exposure |
+//! | `event`, `value`, `properties` | of a metric event |
 
 mod diagnose;
-
-use std::fmt;
+mod wire;
 
 use liftgate_domain::Timestamp;
-use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 use thiserror::Error;
 
-use crate::{Limits, ParsedEvent, RawBody, RawEvent, RejectCode, Rejection};
+use self::wire::Wire;
+use crate::fault::{Fault, time_fault, without_place};
+use crate::json_cursor::JsonCursor;
+use crate::object::Object;
+pub use crate::units::{UNIT_TYPE_DEFAULT, UNITS_MAX};
+use crate::wire_time::WireTime;
+use crate::{Limits, ParsedEvent, RejectCode};
 
 /// The longest event id, in bytes.
 pub const ID_BYTES_MAX: usize = 128;
@@ -20,8 +34,6 @@ pub const ID_BYTES_MAX: usize = 128;
 pub const NAME_BYTES_MAX: usize = 256;
 /// The longest unit id, in bytes.
 pub const UNIT_ID_BYTES_MAX: usize = 1024;
-/// The unit type when none is given.
-pub const UNIT_TYPE_DEFAULT: &str = "user";
 
 /// How a body is written.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
@@ -44,6 +56,27 @@ pub struct ParseError {
     pub message: String,
 }
 
+impl ParseError {
+    /// A fault of the whole body rather than of a place in it.
+    pub(crate) fn without_place(message: String) -> Self {
+        Self { line: 0, column: 0, message }
+    }
+
+    /// A body that is no JSON, or has another outline.
+    pub(crate) fn at(error: &serde_json::Error) -> Self {
+        Self { line: error.line(), column: error.column(), message: without_place(error) }
+    }
+
+    /// A body of so many bytes, checked against `limits`.
+    pub(crate) fn check_size(body: &[u8], limits: &Limits) -> Result<(), Self> {
+        if body.len() > limits.batch_bytes_max {
+            let message = format!("the body has {} bytes; at most {} are allowed", body.len(), limits.batch_bytes_max);
+            return Err(Self::without_place(message));
+        }
+        Ok(())
+    }
+}
+
 /// Reads a body: one [`ParsedEvent`] an event, in the order sent. Blank lines of NDJSON are no events.
 ///
 /// # Errors
@@ -60,12 +93,12 @@ pub struct ParseError {
 /// # Ok::<(), native::ParseError>(())
 /// ```
 pub fn parse(content_type: ContentType, body: &[u8], limits: &Limits) -> Result<Vec<ParsedEvent>, ParseError> {
-    if body.len() > limits.batch_bytes_max {
-        let message = format!("the body has {} bytes; at most {} are allowed", body.len(), limits.batch_bytes_max);
-        return Err(ParseError { line: 0, column: 0, message });
-    }
+    ParseError::check_size(body, limits)?;
     match content_type {
-        ContentType::Json => parse_document(body, limits),
+        ContentType::Json => match str::from_utf8(body).ok().and_then(|text| parse_in_one_pass(text, limits)) {
+            Some(events) => Ok(events),
+            None => parse_document(body, limits),
+        },
         ContentType::Ndjson => Ok(body
             .split(|byte| *byte == b'\n')
             .map(<[u8]>::trim_ascii)
@@ -76,208 +109,132 @@ pub fn parse(content_type: ContentType, body: &[u8], limits: &Limits) -> Result<
     }
 }
 
-fn parse_document(body: &[u8], limits: &Limits) -> Result<Vec<ParsedEvent>, ParseError> {
+/// Reads each event where it stands, as long as the outline is good; `None` leaves the fault to [`parse_document`].
+fn parse_in_one_pass(text: &str, limits: &Limits) -> Option<Vec<ParsedEvent>> {
+    let mut cursor = JsonCursor::new(text);
+    let mut events = None;
+    let mut sent_at: Option<Option<Timestamp>> = None;
+    if cursor.peek() == Some(b'[') {
+        events = Some(elements(&mut cursor, limits)?);
+    } else {
+        cursor.fields(|name, cursor| match name {
+            "events" if events.is_none() => {
+                events = Some(elements(cursor, limits)?);
+                Some(())
+            }
+            "sent_at" if sent_at.is_none() => {
+                let (time, _) = cursor.value::<Option<WireTime>>().ok()?;
+                sent_at = Some(time.map(|time| time.0));
+                Some(())
+            }
+            _ => None,
+        })?;
+    }
+    let mut events = events.filter(|_| cursor.is_at_end())?;
+    stamp(&mut events, sent_at.flatten());
+    Some(events)
+}
+
+fn elements(cursor: &mut JsonCursor<'_>, limits: &Limits) -> Option<Vec<ParsedEvent>> {
+    let mut events = Vec::new();
+    cursor.elements(|cursor| {
+        let index = events.len();
+        let event = match cursor.value::<Object<Wire<'_>>>() {
+            Ok((Object(wire), json)) => checked(index, wire, json, limits),
+            Err(_) => parse_event(index, cursor.value::<&RawValue>().ok()?.0.get(), limits),
+        };
+        events.push(event);
+        Some(())
+    })?;
+    Some(events)
+}
+
+/// What [`parse`] answers for a document, by reading its outline first and then each event.
+pub(crate) fn parse_document(body: &[u8], limits: &Limits) -> Result<Vec<ParsedEvent>, ParseError> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Envelope<'a> {
         #[serde(borrow)]
+        sent_at: Option<&'a RawValue>,
+        #[serde(borrow)]
         events: Vec<&'a RawValue>,
     }
-    let events = if body.trim_ascii_start().first() == Some(&b'[') {
-        serde_json::from_slice(body)
+    let envelope = if body.trim_ascii_start().first() == Some(&b'[') {
+        serde_json::from_slice(body).map(|events| Envelope { sent_at: None, events })
     } else {
-        serde_json::from_slice::<Envelope<'_>>(body).map(|envelope| envelope.events)
+        serde_json::from_slice::<Object<_>>(body).map(|envelope| envelope.0)
     };
-    let events = events.map_err(|error| ParseError {
-        line: error.line(),
-        column: error.column(),
-        message: without_place(&error),
-    })?;
-    Ok(events.iter().enumerate().map(|(index, raw)| parse_event(index, raw.get(), limits)).collect())
+    let envelope = envelope.map_err(|error| ParseError::at(&error))?;
+    let mut events: Vec<_> =
+        envelope.events.iter().enumerate().map(|(index, raw)| parse_event(index, raw.get(), limits)).collect();
+    stamp(&mut events, sent_at(envelope.sent_at, "sent_at")?);
+    Ok(events)
+}
+
+/// The instant that stands beside the events of a body, as `field`.
+pub(crate) fn sent_at(raw: Option<&RawValue>, field: &str) -> Result<Option<Timestamp>, ParseError> {
+    let Some(json) = raw.map(RawValue::get) else {
+        return Ok(None);
+    };
+    match serde_json::from_str::<Option<WireTime>>(json) {
+        Ok(time) => Ok(time.map(|time| time.0)),
+        Err(error) => {
+            let fault = time_fault(field, json).unwrap_or_else(|| Fault::whole("", &error));
+            Err(ParseError::without_place(fault.detail))
+        }
+    }
+}
+
+/// Gives what was sent together one instant of sending, save for events that name their own.
+fn stamp(events: &mut [ParsedEvent], sent_at: Option<Timestamp>) {
+    if sent_at.is_none() {
+        return;
+    }
+    for event in events {
+        if let ParsedEvent::Ok(event) = event {
+            event.sent_at = event.sent_at.or(sent_at);
+        }
+    }
 }
 
 fn parse_line(index: usize, line: &[u8], limits: &Limits) -> ParsedEvent {
     if line.len() > limits.event_bytes_max {
-        return ParsedEvent::Bad(too_large(index, line.len(), limits));
+        return ParsedEvent::Bad(Fault::too_large(line.len(), limits).rejects(index, None));
+    }
+    if let Ok(json) = str::from_utf8(line)
+        && let Ok(Object(wire)) = serde_json::from_str::<Object<Wire<'_>>>(json)
+    {
+        return checked(index, wire, json, limits);
     }
     match serde_json::from_slice::<&RawValue>(line) {
         Ok(raw) => parse_event(index, raw.get(), limits),
         Err(error) => {
             let detail = format!("not JSON: {} at column {}", without_place(&error), error.column());
-            ParsedEvent::Bad(Rejection { index, id: None, code: RejectCode::MalformedJson, field: None, detail })
+            let fault = Fault { code: RejectCode::MalformedJson, field: None, detail };
+            ParsedEvent::Bad(fault.rejects(index, None))
         }
     }
 }
 
 fn parse_event(index: usize, json: &str, limits: &Limits) -> ParsedEvent {
     if json.len() > limits.event_bytes_max {
-        return ParsedEvent::Bad(too_large(index, json.len(), limits));
+        return ParsedEvent::Bad(Fault::too_large(json.len(), limits).rejects(index, None));
     }
-    let outcome = match serde_json::from_str::<Wire>(json) {
-        Ok(wire) => {
-            let id = wire.id.clone();
-            wire.check().map_err(|fault| (id, fault))
+    match serde_json::from_str::<Object<Wire<'_>>>(json) {
+        Ok(Object(wire)) => checked(index, wire, json, limits),
+        Err(error) => {
+            let (id, fault) = diagnose::explain(json, &error);
+            ParsedEvent::Bad(fault.rejects(index, id))
         }
-        Err(error) => Err(diagnose::explain(json, &error)),
-    };
-    match outcome {
+    }
+}
+
+fn checked(index: usize, wire: Wire<'_>, json: &str, limits: &Limits) -> ParsedEvent {
+    if json.len() > limits.event_bytes_max {
+        return ParsedEvent::Bad(Fault::too_large(json.len(), limits).rejects(index, None));
+    }
+    match wire.check() {
         Ok(event) => ParsedEvent::Ok(event),
-        Err((id, Fault { code, field, detail })) => ParsedEvent::Bad(Rejection { index, id, code, field, detail }),
-    }
-}
-
-/// What is wrong with an event.
-struct Fault {
-    code: RejectCode,
-    field: Option<String>,
-    detail: String,
-}
-
-impl Fault {
-    fn new(code: RejectCode, field: &str, detail: impl Into<String>) -> Self {
-        Self { code, field: Some(field.to_owned()), detail: detail.into() }
-    }
-}
-
-/// An event as it is on the wire. One flat struct, because an untagged enum would cost 40 % of the speed; which fields go
-/// with which type is checked after.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Wire {
-    r#type: Option<String>,
-    id: Option<String>,
-    timestamp: Option<WireTime>,
-    unit: Option<WireUnit>,
-    flag: Option<String>,
-    variation: Option<String>,
-    attributes: Option<Map<String, Value>>,
-    event: Option<String>,
-    value: Option<f64>,
-    properties: Option<Map<String, Value>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WireUnit {
-    r#type: Option<String>,
-    id: Option<String>,
-}
-
-/// RFC 3339, or integer milliseconds since the epoch (not the microseconds of storage).
-struct WireTime(Timestamp);
-
-impl Wire {
-    fn check(self) -> Result<RawEvent, Fault> {
-        let kind = required(self.r#type, "type", "`exposure` or `metric`")?;
-        let id = bounded(required(self.id, "id", "a string of 1 to 128 bytes")?, "id", ID_BYTES_MAX)?;
-        let timestamp = required(self.timestamp, "timestamp", EXPECTED_TIME)?.0;
-        let unit = required(self.unit, "unit", r#"an object such as {"type": "user", "id": "u1"}"#)?;
-        let unit_type =
-            bounded(unit.r#type.unwrap_or_else(|| UNIT_TYPE_DEFAULT.to_owned()), "unit.type", NAME_BYTES_MAX)?;
-        let unit_id = bounded(required(unit.id, "unit.id", "a string")?, "unit.id", UNIT_ID_BYTES_MAX)?;
-        let body = match kind.as_str() {
-            "exposure" => {
-                foreign(self.event.is_some(), "event", "an exposure")?;
-                foreign(self.value.is_some(), "value", "an exposure")?;
-                foreign(self.properties.is_some(), "properties", "an exposure")?;
-                RawBody::Exposure {
-                    flag: bounded(required(self.flag, "flag", "the flag's key")?, "flag", NAME_BYTES_MAX)?,
-                    variation: bounded(
-                        required(self.variation, "variation", "the variation served")?,
-                        "variation",
-                        NAME_BYTES_MAX,
-                    )?,
-                    attributes: self.attributes,
-                }
-            }
-            "metric" => {
-                foreign(self.flag.is_some(), "flag", "a metric event")?;
-                foreign(self.variation.is_some(), "variation", "a metric event")?;
-                foreign(self.attributes.is_some(), "attributes", "a metric event")?;
-                RawBody::Metric {
-                    event: bounded(required(self.event, "event", "the event's name")?, "event", NAME_BYTES_MAX)?,
-                    value: self.value,
-                    properties: self.properties,
-                }
-            }
-            other => {
-                let detail = format!("`type` is `{}`: expected `exposure` or `metric`", shown(other));
-                return Err(Fault::new(RejectCode::UnknownType, "type", detail));
-            }
-        };
-        Ok(RawEvent { id, timestamp, unit_type, unit_id, other_units: Vec::new(), sent_at: None, body })
-    }
-}
-
-const EXPECTED_TIME: &str = "RFC 3339 text with an offset, or integer milliseconds since the epoch";
-
-fn required<T>(value: Option<T>, field: &'static str, expected: &str) -> Result<T, Fault> {
-    value.ok_or_else(|| {
-        Fault::new(RejectCode::MissingField, field, format!("`{field}` is missing: expected {expected}"))
-    })
-}
-
-fn bounded(text: String, field: &'static str, bytes_max: usize) -> Result<String, Fault> {
-    match text.len() {
-        0 => Err(Fault::new(RejectCode::InvalidValue, field, format!("`{field}` is empty"))),
-        n if n > bytes_max => {
-            let detail = format!("`{field}` has {n} bytes; at most {bytes_max} are allowed");
-            Err(Fault::new(RejectCode::TooLarge, field, detail))
-        }
-        _ => Ok(text),
-    }
-}
-
-fn foreign(present: bool, field: &'static str, of: &str) -> Result<(), Fault> {
-    if present {
-        return Err(Fault::new(RejectCode::UnknownField, field, format!("`{field}` is not a field of {of}")));
-    }
-    Ok(())
-}
-
-fn too_large(index: usize, bytes: usize, limits: &Limits) -> Rejection {
-    let detail = format!("the event has {bytes} bytes; at most {} are allowed", limits.event_bytes_max);
-    Rejection { index, id: None, code: RejectCode::TooLarge, field: None, detail }
-}
-
-/// The start of a text that a sender wrote, short enough for an answer.
-fn shown(text: &str) -> &str {
-    &text[..text.floor_char_boundary(40)]
-}
-
-fn without_place(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    match text.rfind(" at line ") {
-        Some(end) => text[..end].to_owned(),
-        None => text,
-    }
-}
-
-impl<'de> Deserialize<'de> for WireTime {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(WireTimeVisitor)
-    }
-}
-
-struct WireTimeVisitor;
-
-impl Visitor<'_> for WireTimeVisitor {
-    type Value = WireTime;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(EXPECTED_TIME)
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<WireTime, E> {
-        text.parse().map(WireTime).map_err(E::custom)
-    }
-
-    // Times beyond the type stop at its ends, where they are out of range like any other implausible time.
-    fn visit_i64<E: de::Error>(self, millis: i64) -> Result<WireTime, E> {
-        Ok(WireTime(Timestamp(millis.saturating_mul(1_000))))
-    }
-
-    fn visit_u64<E: de::Error>(self, millis: u64) -> Result<WireTime, E> {
-        self.visit_i64(i64::try_from(millis).unwrap_or(i64::MAX))
+        Err((id, fault)) => ParsedEvent::Bad(fault.rejects(index, id)),
     }
 }

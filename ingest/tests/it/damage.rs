@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use liftgate_domain::Warehouse;
+use liftgate_ingest::{Error, QuarantineSelection, ReplayTime};
 
-use crate::node::Node;
+use crate::node::{ENVIRONMENT, Node, early};
 
 /// A node with one request a frame and no seal, crashed; answers its segment's bytes and where its frames begin.
 async fn crashed(ids: &[&str]) -> (Node, Vec<u8>, Vec<usize>) {
@@ -62,6 +63,35 @@ async fn a_log_cut_at_any_byte_of_its_last_frame_keeps_the_others() {
             assert_eq!(node.ingest.counters().damaged_frames, 1);
         }
         assert_eq!(node.send(&["a", "c"]).await, (1, 1), "what was lost can be sent again");
+    }
+}
+
+#[tokio::test]
+async fn a_log_cut_anywhere_has_an_event_in_quarantine_or_in_the_warehouse_or_nowhere() {
+    let node = Node::with(|config| config.seal_after_ms = 3_600_000).await;
+    node.send(&["a"]).await;
+    let length = || content(&only_segment(&node)).len();
+    let before_held = length();
+    node.admit(vec![early("b")]).await;
+    let before_release = length();
+    let replay = node.ingest.replay(ENVIRONMENT, QuarantineSelection::All, ReplayTime::ReceivedAt);
+    assert_eq!(replay.await.unwrap().replayed, 1);
+    node.ingest.abandon().await;
+    let bytes = content(&only_segment(&node));
+    // Every byte of one kind of frame is cut above; here every third is enough.
+    let cuts = (before_held..bytes.len()).step_by(3);
+    for length in cuts.chain([before_release - 1, before_release, bytes.len()]) {
+        let node = reopened(&node, &bytes[..length]).await;
+        let (stored, quarantined, repeats): (&[&str], u64, u64) = match length {
+            _ if length == bytes.len() => (&["a", "b"], 0, 1),
+            _ if length >= before_release => (&["a"], 1, 1),
+            _ => (&["a"], 0, 0),
+        };
+        assert_eq!(node.warehouse.ids(), stored, "cut at {length}");
+        let ledger = node.ingest.ledger()[&ENVIRONMENT];
+        assert_eq!((ledger.stored, ledger.quarantined), (stored.len() as u64, quarantined), "cut at {length}");
+        assert!(ledger.is_balanced(), "cut at {length}: {ledger:?}");
+        assert_eq!(node.admit(vec![early("b")]).await.duplicates, repeats, "cut at {length}");
     }
 }
 
@@ -216,4 +246,24 @@ async fn a_damaged_key_file_is_moved_aside() {
     assert_eq!((node.report.damage.len(), node.report.keys), (1, 0));
     assert_eq!(node.report.epoch, 2, "the ids may come again, and the warehouse looks for them across epochs only");
     assert!(node.files("keys").is_empty());
+}
+
+#[tokio::test]
+async fn a_look_up_that_cannot_read_its_file_is_refused_and_never_guessed() {
+    let node = Node::new().await;
+    node.send(&["a"]).await;
+    let node = node.restart().await;
+    let file = node.files("keys").pop().unwrap();
+    let mut bytes = content(&file);
+    bytes[9] ^= 4;
+    std::fs::write(&file, bytes).unwrap();
+    for _ in 0..2 {
+        let outcome = node.ingest.admit(crate::node::ENVIRONMENT, vec![crate::node::metric("a")], "native").await;
+        assert!(matches!(outcome, Err(Error::Disk(_))), "{outcome:?}");
+    }
+    assert_eq!(node.send(&["b"]).await, (1, 0), "what needs no look-up in it goes on");
+    let node = node.crash().await;
+    assert_eq!((node.report.damage.len(), node.report.epoch, node.report.keys), (1, 2, 1));
+    assert!(node.report.damage[0].moved_to.exists());
+    assert_eq!(node.send(&["b"]).await, (0, 1));
 }

@@ -1,15 +1,21 @@
 //! Laws that hold for any requests.
 
-use liftgate_ingest::{ParsedEvent, RejectCode, Rejection};
+use std::collections::BTreeSet;
+
+use liftgate_ingest::{ParsedEvent, QuarantineSelection, RejectCode, Rejection, ReplayTime};
 use proptest::prelude::*;
 
-use crate::node::{Node, metric};
+use crate::node::{ENVIRONMENT, Node, early, metric};
 
 /// A step of a random history.
 #[derive(Clone, Debug)]
 enum Step {
-    /// A request of these ids; `None` is an event that a parser refused.
+    /// A request of these ids; `None` is an event that a parser refused. Every fifth id is two days ahead.
     Send(Vec<Option<u8>>),
+    /// Everything leaves quarantine for the warehouse.
+    Replay,
+    /// Everything in quarantine is thrown away.
+    Discard,
     Crash,
     /// A crash that takes along what the warehouse had not made durable.
     CrashBoth,
@@ -20,6 +26,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let ids = prop::collection::vec(prop::option::weighted(0.9, any::<u8>()), 0..30);
     let step = prop_oneof![
         6 => ids.prop_map(Step::Send),
+        1 => Just(Step::Replay),
+        1 => Just(Step::Discard),
         1 => Just(Step::Crash),
         1 => Just(Step::CrashBoth),
         1 => Just(Step::Restart),
@@ -29,6 +37,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 fn event(id: Option<u8>) -> ParsedEvent {
     match id {
+        Some(id) if is_early(id) => early(&id.to_string()),
         Some(id) => metric(&id.to_string()),
         None => ParsedEvent::Bad(Rejection {
             index: 0,
@@ -40,18 +49,34 @@ fn event(id: Option<u8>) -> ParsedEvent {
     }
 }
 
+fn is_early(id: u8) -> bool {
+    id.is_multiple_of(5)
+}
+
 async fn every_event_is_accounted_for(steps: Vec<Step>) {
     let mut node = Node::new().await;
-    let mut accepted = std::collections::BTreeSet::new();
+    let (mut accepted, mut held, mut discarded) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for step in steps {
         match step {
             Step::Send(ids) => {
                 let receipt = node.admit(ids.iter().copied().map(event).collect()).await;
-                let new: std::collections::BTreeSet<String> =
-                    ids.iter().flatten().map(u8::to_string).filter(|id| !accepted.contains(id)).collect();
+                let new: BTreeSet<u8> = ids.iter().flatten().copied().filter(|id| !accepted.contains(id)).collect();
                 assert_eq!(receipt.accepted, new.len() as u64);
+                let new_held: BTreeSet<u8> = new.iter().copied().filter(|id| is_early(*id)).collect();
+                assert_eq!(receipt.quarantined.len(), new_held.len());
+                held.extend(new_held);
                 assert_eq!(receipt.accepted + receipt.duplicates + receipt.rejected.len() as u64, ids.len() as u64);
                 accepted.extend(new);
+            }
+            Step::Replay => {
+                let replay = node.ingest.replay(ENVIRONMENT, QuarantineSelection::All, ReplayTime::ReceivedAt);
+                assert_eq!(replay.await.unwrap().replayed, held.len() as u64);
+                held.clear();
+            }
+            Step::Discard => {
+                let discard = node.ingest.discard(ENVIRONMENT, QuarantineSelection::All);
+                assert_eq!(discard.await.unwrap().discarded, held.len() as u64);
+                discarded.append(&mut held);
             }
             Step::Crash => node = node.crash().await,
             Step::CrashBoth => node = node.crash_and(|node| node.warehouse.crash()).await,
@@ -59,10 +84,17 @@ async fn every_event_is_accounted_for(steps: Vec<Step>) {
         }
         assert!(node.report.damage.is_empty());
         assert_eq!(node.report.epoch, 1);
+        let ledger = node.ingest.ledger().get(&ENVIRONMENT).copied().unwrap_or_default();
+        assert!(ledger.is_balanced(), "{ledger:?}");
+        let counted = (ledger.accepted, ledger.quarantined, ledger.discarded, ledger.lost);
+        assert_eq!(counted, (accepted.len() as u64, held.len() as u64, discarded.len() as u64, 0));
+        assert_eq!(node.ingest.counters().quarantine_events, held.len() as u64);
     }
     node.settled().await;
-    let accepted: Vec<String> = accepted.into_iter().collect();
-    assert_eq!(node.warehouse.ids(), accepted);
+    let mut stored: Vec<String> =
+        accepted.iter().filter(|id| !held.contains(id) && !discarded.contains(id)).map(u8::to_string).collect();
+    stored.sort();
+    assert_eq!(node.warehouse.ids(), stored);
 }
 
 proptest! {

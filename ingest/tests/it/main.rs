@@ -5,10 +5,17 @@
 mod admitting;
 mod damage;
 mod exposures;
+mod failpoints;
+mod file_warehouse;
 mod laws;
+mod ledger;
+mod low_disk;
 mod node;
 mod parsing;
+mod payload_fuzz;
+mod quarantine;
 mod releasing;
 mod restarting;
+mod segment_api;
 mod warehouse;
 mod watermark;

@@ -13,15 +13,16 @@ use crate::warehouse::KeepingWarehouse;
 /// Where the clock of every test begins.
 pub const NOON: Timestamp = Timestamp(1_767_268_800_000_000);
 pub const ENVIRONMENT: u64 = 7;
+pub const DAY_MS: i64 = 86_400_000;
 
-/// Knows one run: number 3 of flag `checkout`, everybody in the treatment.
+/// Knows one run: number 3 of flag `checkout`, which randomizes users, everybody in the treatment.
 pub struct OneRun;
 
 impl Attribution for OneRun {
-    fn attribute(&self, _: u64, flag: &str, _: &str, _: &str, _: Timestamp) -> Option<Attributed> {
+    fn attribute(&self, _: u64, flag: &str, unit_type: &str, _: &str, _: Timestamp) -> Option<Attributed> {
         let attributed =
             Attributed { run: 3, stage: 1, arm: Some("on".to_owned()), bucket: 42, variation: "on".to_owned() };
-        (flag == "checkout").then_some(attributed)
+        (flag == "checkout" && unit_type == "user").then_some(attributed)
     }
 }
 
@@ -45,6 +46,8 @@ impl Node {
             dir: dir.path().join("node"),
             seal_after_ms: 5,
             group_commit_ms: 0,
+            // Tests run wherever there is room for them.
+            disk_free_min_bytes: 0,
             ..IngestConfig::default()
         };
         change(&mut config);
@@ -129,6 +132,14 @@ impl Node {
 /// A metric event.
 pub fn metric(id: &str) -> ParsedEvent {
     event(id, RawBody::Metric { event: "purchase".to_owned(), value: Some(2.5), properties: None })
+}
+
+/// A metric event that is two days ahead.
+pub fn early(id: &str) -> ParsedEvent {
+    match metric(id) {
+        ParsedEvent::Ok(event) => ParsedEvent::Ok(RawEvent { timestamp: NOON.plus_millis(2 * DAY_MS), ..event }),
+        bad => bad,
+    }
 }
 
 /// An exposure as a client reports it.

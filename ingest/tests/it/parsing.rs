@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 const GOOD: &str =
     r#"{"type":"metric","id":"good","timestamp":1767225600000,"unit":{"id":"u"},"event":"purchase","value":1}"#;
+const UNIT: &str = r#""unit":{"id":"u"}"#;
 
 fn json(body: &str) -> Result<Vec<ParsedEvent>, ParseError> {
     parse(ContentType::Json, body.as_bytes(), &Limits::default())
@@ -44,6 +45,56 @@ fn reads_both_kinds() {
 }
 
 #[test]
+fn several_units_have_one_order_whatever_the_sender_wrote() {
+    let units = |units: &str| {
+        let read = good(&GOOD.replace(UNIT, &format!(r#""units":{units}"#)));
+        let others: Vec<String> = read.other_units.iter().map(|u| format!("{}={}", u.unit_type, u.unit_id)).collect();
+        (format!("{}={}", read.unit_type, read.unit_id), others.join(" "))
+    };
+    let pair = |first: &str, others: &str| (first.to_owned(), others.to_owned());
+    assert_eq!(units(r#"{"user":"u1"}"#), pair("user=u1", ""));
+    assert_eq!(units(r#"{"workspace":"w","user":"u1","account":"a9"}"#), pair("user=u1", "account=a9 workspace=w"));
+    assert_eq!(units(r#"{"account":"a9","user":"u1","workspace":"w"}"#), pair("user=u1", "account=a9 workspace=w"));
+    assert_eq!(units(r#"{"workspace":"w","account":"a9"}"#), pair("account=a9", "workspace=w"));
+}
+
+#[test]
+fn sent_at_is_the_events_own_or_that_of_all() {
+    let own = GOOD.replace(UNIT, &format!(r#"{UNIT},"sent_at":"1970-01-01T00:00:09Z""#));
+    let read = |body: &str| -> Vec<Option<i64>> {
+        let sent = |event: ParsedEvent| match event {
+            ParsedEvent::Ok(event) => event.sent_at.map(|time| time.as_micros()),
+            ParsedEvent::Bad(rejection) => panic!("{rejection:?}"),
+        };
+        json(body).unwrap().into_iter().map(sent).collect()
+    };
+    assert_eq!(read(&format!("[{GOOD},{own}]")), [None, Some(9_000_000)]);
+    for envelope in [
+        format!(r#"{{"sent_at":5000,"events":[{GOOD},{own}]}}"#),
+        format!(r#" {{ "events" : [ {GOOD} , {own} ] , "sent_at" : "1970-01-01T01:00:05+01:00" }} "#),
+    ] {
+        assert_eq!(read(&envelope), [Some(5_000_000), Some(9_000_000)], "{envelope}");
+    }
+    assert_eq!(read(&format!(r#"{{"sent_at":null,"events":[{GOOD}]}}"#)), [None]);
+    let lines = parse(ContentType::Ndjson, format!("{own}\n{GOOD}").as_bytes(), &Limits::default()).unwrap();
+    let [ParsedEvent::Ok(first), ParsedEvent::Ok(second)] = &lines[..] else { panic!("{lines:?}") };
+    assert_eq!((first.sent_at, second.sent_at), (Some(Timestamp(9_000_000)), None));
+}
+
+#[test]
+fn times_that_no_clock_shows_are_read_and_left_to_admission() {
+    for (time, micros) in [
+        ("1451606400000", 1_451_606_400_000_000),
+        (r#""2036-01-01T00:00:00Z""#, 2_082_758_400_000_000),
+        ("-1", -1_000),
+        ("18446744073709551615", i64::MAX),
+        ("-9223372036854775808", i64::MIN),
+    ] {
+        assert_eq!(good(&GOOD.replace("1767225600000", time)).timestamp, Timestamp(micros), "{time}");
+    }
+}
+
+#[test]
 fn names_each_fault_and_lets_the_neighbours_through() {
     use RejectCode::*;
     let with = |from: &str, to: &str| {
@@ -51,6 +102,10 @@ fn names_each_fault_and_lets_the_neighbours_through() {
         GOOD.replacen(from, to, 1)
     };
     let exposure = r#"{"type":"exposure","id":"x","timestamp":0,"unit":{"id":"u"},"flag":"f","variation":"v"}"#;
+    let nine_units =
+        format!(r#""units":{{{}}}"#, (0..9).map(|n| format!(r#""t{n}":"u""#)).collect::<Vec<_>>().join(","));
+    let deep = format!(r#""properties":{{"x":{}1{}}}"#, "[".repeat(1_000), "]".repeat(1_000));
+    let as_array = r#"["metric","good",0,null,{"id":"u"},null,null,null,null,"purchase",1,null]"#;
     let cases = [
         ("5".to_owned(), WrongType, None),
         ("[1]".to_owned(), WrongType, None),
@@ -85,8 +140,29 @@ fn names_each_fault_and_lets_the_neighbours_through() {
         (with(r#""value":1"#, r#""properties":{"x":1e999}"#), ValueNotFinite, Some("properties")),
         (with(r#""value":1"#, r#""properties":[]"#), WrongType, Some("properties")),
         (with(r#""value":1"#, r#""colour":"red""#), UnknownField, Some("colour")),
-        (with(r#""value":1"#, r#""value":1,"value":2"#), InvalidValue, None),
+        (with(r#""value":1"#, r#""value":1,"value":2"#), InvalidValue, Some("value")),
         (with(r#""value":1"#, r#""flag":"f""#), UnknownField, Some("flag")),
+        (with(r#""value":1"#, r#""value":true"#), WrongType, Some("value")),
+        (with(r#""value":1"#, r#""value":1,"sent_at":"soon""#), InvalidValue, Some("sent_at")),
+        (with(r#""value":1"#, r#""value":1,"sent_at":{}"#), WrongType, Some("sent_at")),
+        (with(r#""u""#, r#""u","id":"v""#), InvalidValue, Some("unit.id")),
+        (with(r#"{"id":"u"}"#, r#"["user","u"]"#), WrongType, Some("unit")),
+        (with(r#"{"id":"u"}"#, r#"{"id":"u"},"units":{"account":"a"}"#), InvalidValue, Some("units")),
+        (with(UNIT, r#""units":{}"#), InvalidValue, Some("units")),
+        (with(UNIT, r#""units":null"#), MissingField, Some("unit")),
+        (with(UNIT, r#""units":["u"]"#), WrongType, Some("units")),
+        (with(UNIT, r#""units":{"user":7}"#), WrongType, Some("units.user")),
+        (with(UNIT, r#""units":{"user":null}"#), WrongType, Some("units.user")),
+        (with(UNIT, r#""units":{"user":"a","user":"b"}"#), InvalidValue, Some("units.user")),
+        (with(UNIT, r#""units":{"user":"a","account":""}"#), InvalidValue, Some("units.account")),
+        (with(UNIT, r#""units":{"":"a"}"#), InvalidValue, Some("units")),
+        (with(UNIT, &nine_units), TooLarge, Some("units")),
+        (with("good", r"a\u0000b"), InvalidValue, Some("id")),
+        (with(r#""u""#, r#""a\u0000b""#), InvalidValue, Some("unit.id")),
+        (with("purchase", r"\ud83d"), InvalidValue, Some("event")),
+        (with(r#""value":1"#, r#""properties":{"x":"\udc00"}"#), InvalidValue, Some("properties")),
+        (with(r#""value":1"#, &deep), InvalidValue, Some("properties")),
+        (as_array.to_owned(), WrongType, None),
         (exposure.replace(r#""flag":"f","#, ""), MissingField, Some("flag")),
         (exposure.replace(r#","variation":"v""#, ""), MissingField, Some("variation")),
         (exposure.replace(r#""v""#, "true"), WrongType, Some("variation")),
@@ -111,6 +187,27 @@ fn names_each_fault_and_lets_the_neighbours_through() {
 }
 
 #[test]
+fn what_just_fits_is_read() {
+    for (content_type, body) in [(ContentType::Json, format!("[ {GOOD} ]")), (ContentType::Ndjson, GOOD.to_owned())] {
+        for (room, fits) in [(GOOD.len(), true), (GOOD.len() - 1, false)] {
+            let limits = Limits { event_bytes_max: room, ..Limits::default() };
+            let events = parse(content_type, body.as_bytes(), &limits).unwrap();
+            match &events[..] {
+                [ParsedEvent::Ok(_)] => assert!(fits, "{room}"),
+                [ParsedEvent::Bad(bad)] => assert!(!fits && bad.code == RejectCode::TooLarge, "{room}: {bad:?}"),
+                other => panic!("{other:?}"),
+            }
+        }
+        let limits = Limits { batch_bytes_max: body.len(), ..Limits::default() };
+        assert_eq!(parse(content_type, body.as_bytes(), &limits).unwrap().len(), 1);
+    }
+    let units: Vec<String> = (0..8).map(|n| format!(r#""t{n}":"{}""#, "u".repeat(1024))).collect();
+    let event = GOOD.replace("good", &"i".repeat(128)).replace(UNIT, &format!(r#""units":{{{}}}"#, units.join(",")));
+    let read = good(&event.replace("purchase", &"p".repeat(256)));
+    assert_eq!((read.id.len(), read.unit_id.len(), read.other_units.len()), (128, 1024, 7));
+}
+
+#[test]
 fn an_unreadable_line_of_ndjson_is_only_that_line() {
     for line in ["{", "{\"id\":NaN}", "nonsense", "{} {}"] {
         let body = format!("{GOOD}\n{line}\n{GOOD}");
@@ -130,6 +227,11 @@ fn a_document_that_is_no_json_says_where() {
     assert_eq!((error.line, error.column), (2, 2), "{error}");
     assert!(!error.message.contains("line"), "{error}");
     for (body, part) in [
+        (r#"{"sent_at":"soon","events":[]}"#, "`sent_at`"),
+        (r#"{"events":[],"sent_at":[1]}"#, "`sent_at`"),
+        (r#"{"events":[],"events":[]}"#, "duplicate field `events`"),
+        (r#"{"events":[],"sent_at":1,"sent_at":2}"#, "duplicate field `sent_at`"),
+        (r#"{"events":[]} {}"#, "trailing"),
         ("", "EOF"),
         ("{}", "missing field `events`"),
         (r#"{"events":[],"sent":1}"#, "unknown field `sent`"),
@@ -174,7 +276,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_valid_is_read(id in ".{1,30}", millis in -10_000_000_000_000_i64..10_000_000_000_000, value in -1e300_f64..1e300) {
+    fn what_is_valid_is_read(id in "[^\0]{1,30}", millis in -10_000_000_000_000_i64..10_000_000_000_000, value in -1e300_f64..1e300) {
         let event = serde_json::json!({
             "type": "metric", "id": id, "timestamp": millis, "unit": {"id": id}, "event": "purchase", "value": value,
         });

@@ -21,6 +21,13 @@ pub struct ServerArgs {
     data_dir: PathBuf,
 }
 
+impl ServerArgs {
+    /// Where the server is.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+}
+
 /// Which environment a command is about.
 #[derive(Debug, Args)]
 pub struct PlaceArgs {
@@ -93,6 +100,11 @@ impl Client {
         Ok(Self { http, url: args.url.clone(), token: token.trim().to_owned() })
     }
 
+    /// The same caller, at the address of another node.
+    pub fn at(&self, url: Url) -> Self {
+        Self { http: self.http.clone(), url, token: self.token.clone() }
+    }
+
     /// `GET`, answered with JSON.
     pub async fn get(&self, path: &str) -> Result<Value, Error> {
         self.send(self.request(Method::GET, path)).await
@@ -126,7 +138,7 @@ impl Client {
 }
 
 /// A problem as people read it: what, which fields, and the next step.
-fn sentence(status: reqwest::StatusCode, problem: &Value) -> String {
+pub fn sentence(status: reqwest::StatusCode, problem: &Value) -> String {
     let mut text = problem["detail"].as_str().map_or_else(|| format!("the server answered {status}"), str::to_owned);
     let errors = problem["errors"].as_array().map(Vec::as_slice).unwrap_or_default();
     if errors.len() > 1 {

@@ -3,7 +3,9 @@
 mod apply;
 mod client;
 mod doctor;
+mod import;
 mod output;
+mod quarantine;
 mod results;
 mod rollout;
 mod serve;
@@ -56,9 +58,19 @@ enum Command {
         after_help = "Examples:\n  liftgate rollout list -p shop -e production\n  liftgate rollout why new-search -p shop -e production\n  liftgate rollout rollback new-search -p shop -e production --reason 'support tickets'"
     )]
     Rollout(rollout::RolloutArgs),
+    /// Look at events that were set aside as implausible, replay or discard them.
+    #[command(
+        after_help = "Examples:\n  liftgate quarantine list -p shop -e production\n  liftgate quarantine replay --reason timestamp_too_old -p shop -e production\n  liftgate quarantine discard 1734-2 -p shop -e production\n\nEach node keeps its own quarantine: name the node with --url."
+    )]
+    Quarantine(quarantine::QuarantineArgs),
+    /// Import events from NDJSON or Parquet files.
+    #[command(
+        after_help = "Examples:\n  liftgate import-events events.ndjson.gz --key env_...\n  liftgate import-events part-*.parquet -p shop -e production --rejected rejected.ndjson\n\nEach line or row is an event as `POST /ingest/v1/events` takes it. An import that was interrupted is run again as it was: what was taken before counts once."
+    )]
+    ImportEvents(import::ImportArgs),
     /// Show the configuration in effect, where each value came from, and whether the stores can be reached.
     #[command(
-        after_help = "Examples:\n  liftgate doctor\n  LIFTGATE_LISTEN=0.0.0.0:9000 liftgate doctor --output json"
+        after_help = "Examples:\n  liftgate doctor\n  LIFTGATE_LISTEN=0.0.0.0:9000 liftgate doctor --output json\n  liftgate doctor events"
     )]
     Doctor(doctor::DoctorArgs),
 }
@@ -141,6 +153,8 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Apply(args) => apply::run(args).await.map(|()| ExitCode::SUCCESS),
         Command::Results(args) => results::run(args).await.map(|()| ExitCode::SUCCESS),
         Command::Rollout(args) => rollout::run(args).await.map(|()| ExitCode::SUCCESS),
+        Command::Quarantine(args) => quarantine::run(args).await.map(|()| ExitCode::SUCCESS),
+        Command::ImportEvents(args) => import::run(args).await,
         Command::Doctor(args) => doctor::run(args, clock).await,
     };
     outcome.unwrap_or_else(|error| {

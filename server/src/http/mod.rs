@@ -1,5 +1,6 @@
 //! The one HTTP listener: every route, its limits and its middleware.
 
+mod exposition;
 mod health;
 mod ingest;
 mod metrics;
@@ -31,7 +32,16 @@ pub fn router(app: App) -> Router {
             Router::new()
                 .route("/ofrep/v1/evaluate/flags", post(ofrep::bulk))
                 .route("/ofrep/v1/evaluate/flags/{*key}", post(ofrep::single))
-                .route("/ingest/v1/events", post(ingest::events))
+                .route("/ingest/v1/events", post(ingest::native::events))
+                .route("/v1/track", post(ingest::segment::track))
+                .route("/v1/identify", post(ingest::segment::identify))
+                .route("/v1/page", post(ingest::segment::page))
+                .route("/v1/screen", post(ingest::segment::screen))
+                .route("/v1/group", post(ingest::segment::group))
+                .route("/v1/alias", post(ingest::segment::alias))
+                .route("/v1/batch", post(ingest::segment::batch))
+                // Set here, or the one below would take the place of what the layer wraps and answer preflights itself.
+                .method_not_allowed_fallback(wrong_method)
                 .layer(cors()),
         )
         .nest("/manage/v1", manage::router())

@@ -8,7 +8,9 @@ mod edit;
 mod experiments;
 mod in_use;
 mod keys;
+mod ledger;
 mod paths;
+mod quarantine;
 mod resources;
 mod results;
 mod rollouts;
@@ -33,6 +35,10 @@ pub fn router() -> Router<App> {
         .route("/keys", get(keys::list).post(keys::create))
         .route("/keys/{id}", delete(keys::revoke))
         .route("/events/counts", get(warehouse::counts))
+        .route("/events/ledger", get(ledger::show))
+        .route("/quarantine", get(quarantine::list))
+        .route("/quarantine/replay", post(quarantine::replay))
+        .route("/quarantine/discard", post(quarantine::discard))
         .route("/rollouts", get(rollouts::list).post(rollouts::start))
         .route("/rollouts/{key}", get(rollouts::show))
         .route("/rollouts/{key}/why", get(rollouts::why))
@@ -59,6 +65,7 @@ pub fn router() -> Router<App> {
         .route("/tokens", get(tokens::list).post(tokens::create))
         .route("/tokens/{id}", delete(tokens::revoke))
         .route("/warehouse", get(warehouse::show))
+        .route("/warehouse/nodes/{node}", delete(warehouse::retire))
         .route("/projects", get(resources::list_projects))
         .route(
             "/projects/{project}",

@@ -36,12 +36,6 @@ fn table() -> Vec<(&'static str, Value, &'static str, &'static str)> {
         ("a value that is NaN", with("value", json!("NaN")), "value_not_finite", "value"),
         ("an unknown type", with("type", json!("exposition")), "unknown_type", "type"),
         ("an unknown field", with("valeu", json!(1)), "unknown_field", "valeu"),
-        (
-            "a timestamp in 2099",
-            with("timestamp", json!("2099-01-01T00:00:00Z")),
-            "timestamp_out_of_range",
-            "timestamp",
-        ),
         ("a timestamp that is none", with("timestamp", json!("yesterday")), "invalid_value", "timestamp"),
         ("an id that is too long", with("id", json!("x".repeat(129))), "too_large", "id"),
         ("an event over the limit", with("properties", json!({"text": "x".repeat(40_000)})), "too_large", ""),
@@ -121,7 +115,7 @@ async fn packed_batches_are_taken_and_bombs_are_refused() {
     let batch = json!({"events": [good("z1"), good("z1"), good("z2")]}).to_string();
     let receipt: Value = send(pack(batch.as_bytes())).await.unwrap().json().await.unwrap();
     assert_eq!((&receipt["accepted"], &receipt["duplicates"]), (&json!(2), &json!(1)), "{receipt:#}");
-    let bomb = send(pack(&vec![b' '; 64 * 1024 * 1024])).await.unwrap();
+    let bomb = send(pack(&vec![b' '; 8 * 1024 * 1024])).await.unwrap();
     assert_eq!(bomb.status(), StatusCode::PAYLOAD_TOO_LARGE);
     let broken = send(b"not gzip".to_vec()).await.unwrap();
     assert_eq!(broken.status(), StatusCode::BAD_REQUEST);

@@ -22,6 +22,9 @@ fn every_command_has_help_with_an_example() {
         &["results", "--help"],
         &["rollout", "--help"],
         &["doctor", "--help"],
+        &["doctor", "events", "--help"],
+        &["import-events", "--help"],
+        &["quarantine", "--help"],
     ] {
         let output = run(args);
         let text = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -19,7 +19,8 @@ async fn counts(server: &Server) -> Value {
     server.get("/projects/shop/environments/production/events/counts").await["stored"].clone()
 }
 
-async fn until_stored(server: &Server, expected: u64) -> Value {
+/// The counts, once as many metric events are stored, or after 20 s.
+pub async fn until_stored(server: &Server, expected: u64) -> Value {
     let mut stored = counts(server).await;
     for _ in 0..200 {
         if stored["metrics"].as_u64().unwrap() >= expected {

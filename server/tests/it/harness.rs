@@ -57,13 +57,7 @@ impl Server {
     /// Starts a server on a new folder with further settings from the environment.
     pub async fn start_with(extra: &[(&str, &str)]) -> Self {
         let own = tempfile::tempdir().unwrap();
-        let dir = own.path().join("data");
-        let extra = extra.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let port = free_port();
-        let child = spawn(&dir, port, &extra);
-        let mut server = Self { child, port, dir, extra, http: client(), _own: Some(own) };
-        server.until_ready().await;
-        server
+        Self::on(own.path().join("data"), extra, Some(own)).await
     }
 
     /// Ends the process as a power cut would, and starts it again on the same folder and port.
@@ -73,11 +67,36 @@ impl Server {
 
     /// The same, with something done while the process is gone.
     pub async fn kill_then(&mut self, meanwhile: impl FnOnce()) {
+        self.kill();
+        meanwhile();
+        self.start_again().await;
+    }
+
+    /// Ends the process as a power cut would.
+    pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        meanwhile();
+    }
+
+    /// Changes a setting for the next start.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.extra.retain(|(known, _)| known != name);
+        self.extra.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Starts the process on the same folder and port, and waits until it is ready.
+    pub async fn start_again(&mut self) {
         self.child = spawn(&self.dir, self.port, &self.extra);
         self.until_ready().await;
+    }
+
+    async fn on(dir: PathBuf, extra: &[(&str, &str)], own: Option<TempDir>) -> Self {
+        let extra = extra.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let port = free_port();
+        let child = spawn(&dir, port, &extra);
+        let mut server = Self { child, port, dir, extra, http: client(), _own: own };
+        server.until_ready().await;
+        server
     }
 
     /// Asks the process to stop and waits for it; the answer is its exit code.

@@ -50,7 +50,8 @@ async fn the_server_answers_on_every_documented_path_with_its_methods() {
             .replace("{environment}", "nothing")
             .replace("{collection}", "flags")
             .replace("{key}", "none")
-            .replace("{id}", "none");
+            .replace("{id}", "none")
+            .replace("{node}", "none");
         for method in methods.as_object().unwrap().keys() {
             let method: Method = method.to_uppercase().parse().unwrap();
             let answer =

@@ -19,6 +19,8 @@ const IO: &[&str] = &[
 ];
 /// What only `store` may know.
 const ENGINES: &[&str] = &["sqlx", "sqlx-core", "arrow", "parquet", "datafusion", "clickhouse"];
+/// File formats among these that `server` reads of people's own files, when it imports events.
+const FORMATS: &[&str] = &["arrow", "parquet"];
 /// What only `server` may know.
 const FRONT: &[&str] = &["axum", "clap"];
 /// Workers, which never know each other.
@@ -79,8 +81,14 @@ fn only_store_knows_engines_and_only_server_knows_the_front() {
         assert_none(package, FRONT, "only `server` knows axum and clap");
     }
     let direct = links("liftgate", Some("1"));
-    let engines: Vec<_> = direct.iter().filter(|name| ENGINES.contains(&name.as_str())).collect();
+    let engines: Vec<_> =
+        direct.iter().filter(|name| ENGINES.contains(&name.as_str()) && !FORMATS.contains(&name.as_str())).collect();
     assert!(engines.is_empty(), "server names {engines:?} itself; engines belong to `store`");
+    for (path, text) in sources("server/src") {
+        let names_format = FORMATS.iter().any(|format| text.contains(&format!("use {format}::")));
+        let imports = path.components().any(|part| part.as_os_str() == "import");
+        assert!(!names_format || imports, "{} names a file format: only imports read files", path.display());
+    }
 }
 
 #[test]

@@ -1,8 +1,12 @@
-//! `liftgate doctor`: the configuration in effect with where each value came from, and whether the stores answer.
+//! `liftgate doctor`: the configuration in effect with where each value came from, and whether the stores answer; and
+//! `liftgate doctor events`, whether every accepted event is accounted for.
+
+mod balance;
+mod events;
 
 use std::{process::ExitCode, sync::Arc};
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use liftgate_domain::Clock;
 use serde_json::json;
 
@@ -14,7 +18,10 @@ use crate::{config::Config, serve};
 
 /// What to check.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct DoctorArgs {
+    #[command(subcommand)]
+    what: Option<What>,
     #[command(flatten)]
     config: ConfigArgs,
     /// The form of the output.
@@ -22,7 +29,19 @@ pub struct DoctorArgs {
     output: Output,
 }
 
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Ask running servers whether every event that they accepted is stored, on its way, set aside or thrown away.
+    #[command(
+        after_help = "Examples:\n  liftgate doctor events\n  liftgate doctor events -p shop -e production --node http://other-node:8080\n\nExit code 1 when the books do not add up."
+    )]
+    Events(events::EventsArgs),
+}
+
 pub async fn run(args: DoctorArgs, clock: Arc<dyn Clock>) -> Result<ExitCode, Error> {
+    if let Some(What::Events(events)) = args.what {
+        return events::run(events).await;
+    }
     let effective = args.config.effective()?;
     let rows: Vec<Vec<String>> = effective
         .values()
