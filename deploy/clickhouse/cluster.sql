@@ -59,7 +59,7 @@ CREATE TABLE IF NOT EXISTS `liftgate`.`batches_local` ON CLUSTER `main` (
     received_through SimpleAggregateFunction(max, DateTime64(6, 'UTC')) CODEC(Delta, ZSTD),
     rows SimpleAggregateFunction(max, UInt64) CODEC(ZSTD),
     confirmed_at SimpleAggregateFunction(max, DateTime) DEFAULT now()
-) ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}') ORDER BY (node, epoch, sequence) TTL confirmed_at + INTERVAL 90 DAY SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
+) ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}') ORDER BY (node, epoch, sequence) TTL confirmed_at + INTERVAL 14 DAY SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
 
 CREATE TABLE IF NOT EXISTS `liftgate`.`batches` ON CLUSTER `main` AS `liftgate`.`batches_local` ENGINE = Distributed(`main`, `liftgate`, `batches_local`, cityHash64(node));
 
@@ -70,3 +70,12 @@ CREATE TABLE IF NOT EXISTS `liftgate`.`marks_local` ON CLUSTER `main` (
 ) ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}') ORDER BY (node) SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
 
 CREATE TABLE IF NOT EXISTS `liftgate`.`marks` ON CLUSTER `main` AS `liftgate`.`marks_local` ENGINE = Distributed(`main`, `liftgate`, `marks_local`, cityHash64(node));
+
+CREATE TABLE IF NOT EXISTS `liftgate`.`expired_local` ON CLUSTER `main` (
+    environment UInt64,
+    day Int32,
+    node LowCardinality(String),
+    counted SimpleAggregateFunction(max, Tuple(UInt64, UInt64, UInt64))
+) ENGINE = ReplicatedAggregatingMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}') ORDER BY (environment, day, node) SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
+
+CREATE TABLE IF NOT EXISTS `liftgate`.`expired` ON CLUSTER `main` AS `liftgate`.`expired_local` ENGINE = Distributed(`main`, `liftgate`, `expired_local`, cityHash64(node));

@@ -11,6 +11,9 @@ use crate::prepared::{HeldEvent, Prepared};
 use crate::quarantine::{Doubt, Room};
 use crate::{ParsedEvent, Quarantined, RawBody, RawEvent, RawUnit, RejectCode, Rejection};
 
+/// From this many bytes on, the rest of a request is a write of its own: no valid request is too large for the log, where
+/// an event repeats its properties for each unit.
+const PART_BYTES: usize = 16 << 20;
 /// How far a sender's clock may be off before its events are counted as skewed.
 const SKEW_MAX_MICROS: i64 = 5_000_000;
 
@@ -27,12 +30,23 @@ pub(crate) struct Admission<'a> {
 /// The events of a request, judged.
 #[derive(Default)]
 pub(crate) struct Judged {
-    pub prepared: Prepared,
+    /// The others, in the order sent and nearly always one part: each is a write of its own.
+    pub parts: Vec<Prepared>,
     pub rejected: Vec<Rejection>,
-    /// The events for quarantine, in the order of `prepared`.
+    /// The events for quarantine, in the order of `parts`.
     pub quarantined: Vec<Quarantined>,
     /// How many were sent by a clock that is off.
     pub skewed: usize,
+}
+
+impl Judged {
+    /// The part that the next event belongs to.
+    fn part(&mut self) -> &mut Prepared {
+        if self.parts.last().is_none_or(|part| part.byte_count() >= PART_BYTES) {
+            self.parts.push(Prepared::default());
+        }
+        self.parts.last_mut().expect("there is one now")
+    }
 }
 
 impl Admission<'_> {
@@ -63,13 +77,13 @@ impl Admission<'_> {
         }
         if other_units.is_empty() {
             self.attribute(&mut row);
-            judged.prepared.push(row);
+            judged.part().push(row);
         } else {
             let rows = with_units(row, other_units).map(|mut row| {
                 self.attribute(&mut row);
                 row
             });
-            judged.prepared.push_event(rows);
+            judged.part().push_event(rows);
         }
     }
 
@@ -77,7 +91,7 @@ impl Admission<'_> {
     fn hold(&self, rows: Vec<EventRow>, doubt: Doubt, index: usize, judged: &mut Judged) {
         let first = &rows[0];
         let (id, detail) = (first.event_id.clone(), doubt.detail(first.ts, first.ts_client));
-        let (position, bytes) = judged.prepared.encode_held(doubt, &rows);
+        let (position, bytes) = judged.part().encode_held(doubt, &rows);
         let Some(charge) = self.room.charge(bytes.len()) else {
             judged.rejected.push(Rejection {
                 index,
@@ -89,7 +103,7 @@ impl Admission<'_> {
             return;
         };
         let held = HeldEvent { environment: self.environment, position, reason: doubt.reason, bytes, charge };
-        judged.prepared.push_held(keys::key_of(self.environment, &id), held);
+        judged.part().push_held(keys::key_of(self.environment, &id), held);
         judged.quarantined.push(Quarantined { index, id, code: doubt.reason, detail });
     }
 

@@ -49,6 +49,8 @@ pub(crate) struct Appender {
     pub flush_bytes: u64,
     /// The warehouse was told which node writes to it.
     pub is_alone: bool,
+    /// The last release failed; that has been told.
+    pub is_release_failing: bool,
 }
 
 impl Appender {
@@ -101,12 +103,11 @@ impl Appender {
         }
         self.books.store(&sealed.events, &lost, sealed.received_through);
         if !lost.is_empty() {
-            self.segments.lose(sealed.first, &lost);
+            self.segments.lose(sealed.mark.last, &lost);
         }
+        self.cells.resident_bytes.fetch_sub(sealed.resident_bytes, Ordering::Relaxed);
         // Without rows, because they had become unreadable, there is nothing that could ever become durable.
-        if stored > 0 {
-            self.releaser.iter_mut().for_each(|releaser| releaser.appended.push_back(sealed.mark));
-        }
+        self.releaser.iter_mut().for_each(|releaser| releaser.note_appended(sealed.mark, stored > 0));
         self.progress.send_replace(Progress { last: sealed.mark.last, failing: false });
         Ok(())
     }
@@ -191,8 +192,15 @@ impl Appender {
             return;
         };
         self.releaser = Some(releaser);
-        if let Err(error) = outcome {
-            tracing::warn!(%error, "A segment of the event log could not be released.");
+        match (outcome, std::mem::replace(&mut self.is_release_failing, false)) {
+            (Ok(()), true) => tracing::info!("The event log is released again."),
+            (Ok(()), false) => {}
+            (Err(error), was_failing) => {
+                self.is_release_failing = true;
+                if !was_failing {
+                    tracing::warn!(%error, "A segment of the event log could not be released; it is tried again.");
+                }
+            }
         }
     }
 

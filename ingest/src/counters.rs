@@ -113,6 +113,8 @@ pub(crate) struct Cells {
     pub last_batch_rows: AtomicU64,
     pub last_batch_bytes: AtomicU64,
     pub last_fsync_us: AtomicU64,
+    /// What the rows of sealed batches that wait in memory take in the log.
+    pub resident_bytes: AtomicU64,
     dropped_by_run: Mutex<HashMap<(u64, u64), u64>>,
 }
 

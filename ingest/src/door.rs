@@ -8,7 +8,7 @@ use liftgate_domain::{Clock, Timestamp};
 
 use crate::Error;
 use crate::frame;
-use crate::keys::{self, Day, Key, KeyIndex, KeyRuns, Known, Probed};
+use crate::keys::{self, Day, Horizon, Key, KeyIndex, KeyRuns, Known, Look, Probed};
 use crate::prepared::{Content, Prepared, Verdict};
 use crate::record::Fate;
 use crate::ticket::{self, Stub, Ticket};
@@ -58,27 +58,30 @@ pub(crate) struct Door {
 struct State {
     last_stamp: Timestamp,
     index: KeyIndex,
-    /// The first day whose ids are known.
-    first_day: Day,
+    horizon: Horizon,
     queue: Queue,
     /// Gone once the node is shutting down.
     jobs: Option<Sender<Job>>,
 }
 
 impl Entered {
-    /// Returns once every event is durable, own or repeated; an error when any write among them failed.
+    /// Returns once every event is durable, own or repeated; an error when any write among them failed. None of the
+    /// writes is on its way any more then, whatever became of them.
     pub(crate) async fn durable(&mut self) -> Result<(), Error> {
+        let mut outcome = Ok(());
         for ticket in self.tickets.drain(..) {
-            ticket.wait().await?;
+            let waited = ticket.wait().await;
+            outcome = outcome.and(waited);
         }
-        Ok(())
+        outcome
     }
 }
 
 impl Door {
     pub(crate) fn new(clock: Arc<dyn Clock>, last_stamp: Timestamp, index: KeyIndex, jobs: Sender<Job>) -> Self {
         let key_runs = index.runs();
-        let state = State { last_stamp, index, first_day: Day::MIN, queue: Queue::default(), jobs: Some(jobs) };
+        let (horizon, queue) = (Horizon::default(), Queue::default());
+        let state = State { last_stamp, index, horizon, queue, jobs: Some(jobs) };
         Self { clock, key_runs, persisting: Mutex::default(), state: Mutex::new(state) }
     }
 
@@ -170,11 +173,17 @@ impl Door {
 
     /// Forgets the ids that have left the window.
     pub(crate) fn expire(&self, window_ms: i64) {
-        let first = keys::first_day(self.clock.now(), window_ms);
+        let now = self.clock.now();
         let gone = {
             let mut state = self.lock();
-            state.first_day = first;
-            state.index.expire(first)
+            match state.horizon.look(now, window_ms) {
+                Look::Unchanged => return,
+                Look::Doubtful => {
+                    drop(state);
+                    return keys::horizon::tell_of_jump(now);
+                }
+                Look::Forget(first) => state.index.expire(first),
+            }
         };
         drop(gone);
     }
@@ -249,7 +258,8 @@ impl State {
     /// Which events are new, now claimed for `own`; and the other writes to wait for.
     fn claim(&mut self, prepared: &Prepared, probed: &Probed, own: &Ticket) -> (Vec<Verdict>, Vec<Ticket>) {
         let mut others: Vec<Ticket> = Vec::new();
-        let is_own = |place: usize| prepared.leaving.get(place).is_some_and(|leaving| leaving.day >= self.first_day);
+        let first: Day = self.horizon.first();
+        let is_own = |place: usize| prepared.leaving.get(place).is_some_and(|leaving| leaving.day >= first);
         let verdicts = prepared.keys.iter().enumerate().map(|(place, key)| {
             match self.index.look_up(*key, place, probed) {
                 Known::New => {
@@ -274,5 +284,27 @@ impl State {
     fn dequeue(&mut self, append: &Append) {
         self.queue.requests -= 1;
         self.queue.bytes -= append.byte_count;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_error_is_answered_once_no_write_is_on_its_way() {
+        let (failing, repeated) = ticket::issue();
+        let (stub, own) = ticket::issue();
+        failing.send_replace(Some(Err(Arc::new(io::Error::other("told to fail")))));
+        let (held, tickets) = (Vec::new(), vec![repeated, own]);
+        let mut entered = Entered { accepted: 1, duplicates: 1, held, discarded: 0, tickets };
+        let mut durable = pin!(entered.durable());
+        assert!(durable.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        stub.send_replace(Some(Ok(())));
+        assert!(matches!(durable.await, Err(Error::Disk(_))));
     }
 }

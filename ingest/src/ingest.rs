@@ -113,7 +113,7 @@ impl Ingest {
     /// # Errors
     /// [`Error::Backlog`] while the warehouse is too far behind, [`Error::LowDisk`] while the disk is nearly full,
     /// [`Error::Disk`] when the log could not be written, [`Error::Closed`] during shutdown. After an error nothing was
-    /// acknowledged, and the same request may be sent again.
+    /// acknowledged, and the same request may be sent again; of one of many megabytes some events may be duplicates then.
     pub async fn admit(
         &self,
         environment: u64,
@@ -130,20 +130,24 @@ impl Ingest {
             attribution: &*inner.attribution,
             room: inner.desk.held.room(),
         };
-        let Judged { prepared, rejected, mut quarantined, skewed } = admission.judge(events);
+        let Judged { parts, rejected, mut quarantined, skewed } = admission.judge(events);
         let mut receipt = Receipt { rejected, ..Receipt::default() };
-        if !prepared.is_empty() {
-            let mut entered = self.enter(prepared).await?;
+        let (mut held, mut duplicates) = (Vec::new(), 0);
+        // One after the other: together the parts of a large request could be more than the queue takes.
+        for part in parts.into_iter().filter(|part| !part.is_empty()) {
+            let mut entered = self.enter(part).await?;
             entered.durable().await?;
-            let mut fresh = entered.held.iter();
-            quarantined.retain(|_| fresh.next() == Some(&true));
-            receipt.quarantined = quarantined;
-            receipt.accepted = entered.accepted as u64;
-            receipt.duplicates = entered.duplicates as u64;
-            if entered.duplicates > 0 {
-                counters::add(&inner.cells.duplicates, entered.duplicates);
-                inner.books.repeat(environment, receipt.duplicates);
-            }
+            held.append(&mut entered.held);
+            receipt.accepted += entered.accepted as u64;
+            duplicates += entered.duplicates;
+        }
+        let mut fresh = held.into_iter();
+        quarantined.retain(|_| fresh.next() == Some(true));
+        receipt.quarantined = quarantined;
+        receipt.duplicates = duplicates as u64;
+        if duplicates > 0 {
+            counters::add(&inner.cells.duplicates, duplicates);
+            inner.books.repeat(environment, receipt.duplicates);
         }
         counters::add(&inner.cells.rejected, receipt.rejected.len());
         counters::add(&inner.cells.skewed, skewed);
@@ -175,7 +179,7 @@ impl Ingest {
     }
 
     /// The books: what became of every event that this node has accepted, by the environment's number. Exact at every
-    /// instant, and over restarts.
+    /// instant, and over restarts, but for events whose bytes were damaged: see [`EnvironmentLedger`].
     pub fn ledger(&self) -> BTreeMap<u64, EnvironmentLedger> {
         self.inner.books.read()
     }
@@ -263,6 +267,12 @@ impl Ingest {
     #[cfg(test)]
     pub(crate) fn is_pending(&self, environment: u64, event_id: &str) -> bool {
         self.inner.door.is_pending(environment, event_id)
+    }
+
+    /// What the rows of sealed batches that wait in memory take in the log.
+    #[cfg(test)]
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        self.inner.cells.resident_bytes.load(std::sync::atomic::Ordering::Relaxed)
     }
 
     fn stop_ticking(&self) -> Option<Running> {

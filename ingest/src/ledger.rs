@@ -14,6 +14,10 @@ use crate::record::{Fate, Release};
 
 /// The books of one environment on this node. All but `duplicates` survive restarts, and
 /// `accepted = stored + pending + quarantined + discarded + lost` at every instant.
+///
+/// Two limits. Damage of the log that is found when a node opens is in neither `accepted` nor `lost`: how many events were
+/// in it cannot be read; it is reported as [`crate::Damage`]. Events that become unreadable in the log while the node is
+/// open are counted as `lost`; after a restart before their segment is released they are such damage, and leave both.
 #[derive(Copy, Clone, Debug, Default, Eq, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct EnvironmentLedger {
@@ -165,8 +169,12 @@ impl Tally {
         for (environment, counts) in &self.0 {
             let ledger = ledgers.entry(*environment).or_default();
             ledger.accepted += counts.admitted + counts.held;
+            // What left quarantine without ever having entered it by these books, because a checkpoint is gone, was
+            // accepted all the same.
+            let left = counts.replayed + counts.discarded;
+            ledger.accepted += left.saturating_sub(ledger.quarantined + counts.held);
             ledger.stored = (ledger.stored + counts.admitted + counts.replayed).saturating_sub(counts.lost);
-            ledger.quarantined = (ledger.quarantined + counts.held).saturating_sub(counts.replayed + counts.discarded);
+            ledger.quarantined = (ledger.quarantined + counts.held).saturating_sub(left);
             ledger.discarded += counts.discarded;
             ledger.lost += counts.lost;
         }

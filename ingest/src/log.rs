@@ -2,6 +2,8 @@
 //! together. After a failure the segment is cut back to what was synced before anything else is written, so that a
 //! request that was answered with an error leaves nothing behind that could later count.
 
+use std::collections::BTreeSet;
+use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -42,7 +44,9 @@ pub(crate) struct Frames {
     bytes: Vec<u8>,
     count: u64,
     last_rows: u64,
-    has_quarantine: bool,
+    has_held: bool,
+    /// The records of the events that leave quarantine.
+    released: BTreeSet<u64>,
     mark: Option<Mark>,
 }
 
@@ -84,7 +88,7 @@ impl Log {
         let mark = frames.mark.unwrap_or(self.start.mark);
         let count = u32::try_from(entries.len()).expect("a request's bytes are bounded below 2^32");
         let encoded: Vec<u8> = entries.flatten().copied().collect();
-        frames.has_quarantine = true;
+        frames.has_held = true;
         self.add(frames, |out| record::put_held(out, mark, stamp, count, &encoded))
     }
 
@@ -99,7 +103,7 @@ impl Log {
     ) -> u64 {
         let mark = frames.mark.unwrap_or(self.start.mark);
         let number = self.add(frames, |out| record::put_released(out, mark, stamp, release, count, rows));
-        frames.has_quarantine = true;
+        frames.released.extend(release.ids.iter().map(|id| id.record));
         if count > 0 {
             frames.last_rows = number;
         }
@@ -116,7 +120,7 @@ impl Log {
     }
 
     /// Writes and syncs the frames: all of them, or none. `tally` is what they do to the books.
-    pub(crate) fn write(&mut self, frames: &Frames, tally: Tally) -> io::Result<()> {
+    pub(crate) fn write(&mut self, frames: Frames, tally: Tally) -> io::Result<()> {
         self.repair()?;
         failpoint::hit("ingest.before_write");
         let written = self.medium.append(&frames.bytes).and_then(|()| {
@@ -133,11 +137,12 @@ impl Log {
         self.start.next_record += frames.count;
         self.start.mark = frames.mark.unwrap_or(self.start.mark);
         failpoint::hit("ingest.synced");
-        self.start.segments.grow(&Growth {
+        self.start.segments.grow(Growth {
             bytes: self.synced_bytes,
             last_rows: frames.last_rows,
             tally,
-            has_quarantine: frames.has_quarantine,
+            has_held: frames.has_held,
+            released: frames.released,
         });
         Ok(())
     }
@@ -187,8 +192,10 @@ fn create(start: &mut LogStart) -> Result<(Box<dyn Medium>, Segment), Error> {
     let at = frame::open(&mut head);
     record::put_head(&mut head, start.mark, start.stamp);
     frame::close(&mut head, at, start.next_record);
-    folder::write_whole(&path, &head)?;
-    let medium = (start.opener)(&path).map_err(|error| Error::disk(&path, &error))?;
+    let opened = folder::write_whole(&path, &head)
+        .and_then(|()| (start.opener)(&path).map_err(|error| Error::disk(&path, &error)));
+    // The segment before it goes on with the record number of the head, so no head may be left.
+    let medium = opened.inspect_err(|_| drop(fs::remove_file(&path)))?;
     let segment = Segment { path, first: start.next_record, bytes: head.len() as u64, ..Segment::default() };
     start.next_number += 1;
     start.next_record += 1;

@@ -4,6 +4,7 @@
 //! damaged before its end, or the warehouse knows of more batches than the log), a new epoch begins: a sequence is never
 //! used for other rows. An end that a crash tore off was never acknowledged, nor was a seal in it handed over.
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -74,7 +75,7 @@ struct Found {
 }
 
 /// What of the log is durable in the warehouse.
-#[derive(Copy, Clone, Debug)]
+#[derive(Clone, Debug)]
 struct Stored {
     /// All rows up to this record are.
     durable: u64,
@@ -82,6 +83,8 @@ struct Stored {
     sealed: u64,
     /// The warehouse has a batch whose seal the log has lost.
     is_ahead: bool,
+    /// The batches beyond `durable` that are durable all the same, in order.
+    durable_ahead: VecDeque<Mark>,
 }
 
 impl Ingest {
@@ -184,13 +187,16 @@ fn find(
 /// Leaves out the batches that the warehouse has made durable.
 fn skip_durable(replay: &mut Replay, node: &str, warehouse: &dyn Warehouse) -> Stored {
     let is_durable = |mark: Mark| warehouse.is_durable(node, mark.epoch, mark.sequence);
-    let mut stored = Stored { durable: replay.stored_through, sealed: replay.stored_through, is_ahead: false };
+    let (durable, sealed) = (replay.stored_through, replay.stored_through);
+    let mut stored = Stored { durable, sealed, is_ahead: false, durable_ahead: VecDeque::new() };
     // A batch whose rows are all lost is never durable, and has none to wait for.
     let missing =
         replay.batches.iter().find(|batch| batch.count > 0 && !is_durable(batch.mark)).map(|batch| batch.first);
     replay.batches.retain(|batch| {
         stored.durable = stored.durable.max(batch.mark.last);
-        !is_durable(batch.mark)
+        let is_durable = is_durable(batch.mark);
+        stored.durable_ahead.extend(is_durable.then_some(batch.mark));
+        !is_durable
     });
     stored.is_ahead = is_durable(Mark { sequence: replay.mark.sequence + 1, ..replay.mark });
     if stored.is_ahead {
@@ -202,6 +208,7 @@ fn skip_durable(replay: &mut Replay, node: &str, warehouse: &dyn Warehouse) -> S
     }
     // Batches behind one that is missing may be durable; the log in front of them is needed all the same.
     stored.durable = stored.durable.min(missing.map_or(u64::MAX, |first| first.saturating_sub(1)));
+    stored.durable_ahead.retain(|mark| mark.last > stored.durable);
     stored
 }
 
@@ -282,6 +289,7 @@ fn assemble(
         clock: Arc::clone(&clock),
         seal_rows: config.seal_rows.max(1),
         group_commit: Duration::from_millis(config.group_commit_ms),
+        is_rotation_failing: false,
     };
     let folder = Arc::new(folder);
     let locked = Arc::downgrade(&folder);
@@ -294,6 +302,7 @@ fn assemble(
         checkpoint,
         appended: Default::default(),
         durable: stored.durable,
+        durable_ahead: stored.durable_ahead,
     };
     let appender = Appender {
         warehouse: Arc::clone(&warehouse),
@@ -309,6 +318,7 @@ fn assemble(
         dedup_window_ms: config.dedup_window_ms,
         flush_bytes: config.backlog_bytes_max / 2,
         is_alone: false,
+        is_release_failing: false,
     };
     let drain = Drain {
         queue: exposure_queue,
@@ -317,7 +327,7 @@ fn assemble(
         closing: closing.clone(),
         gate: gate.clone(),
     };
-    let desk = Desk { held, log: segments, turn: tokio::sync::Mutex::default() };
+    let desk = Desk { held, log: segments, turn: Arc::default() };
     let exposures = ExposureSender::new(exposures, Arc::clone(&cells));
     let parts = Parts {
         config,

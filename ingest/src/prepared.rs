@@ -50,6 +50,8 @@ pub(crate) struct Content {
     pub bytes: Vec<u8>,
     /// Events for quarantine.
     pub held: Vec<HeldEvent>,
+    /// What these take in the log, in bytes.
+    held_bytes: usize,
     /// Events that leave quarantine.
     pub releases: Vec<Release>,
 }
@@ -101,6 +103,7 @@ impl Prepared {
     pub(crate) fn push_held(&mut self, key: Key, held: HeldEvent) {
         self.held_places.push(self.keys.len());
         self.keys.push(key);
+        self.content.held_bytes += held.bytes.len();
         self.content.held.push(held);
     }
 
@@ -160,6 +163,7 @@ impl Prepared {
         self.content.bytes = bytes;
         retain_marked(&mut self.content.rows, &row_kept);
         retain_marked(&mut self.content.held, &held_marks);
+        self.content.held_bytes = self.content.held.iter().map(|held| held.bytes.len()).sum();
         retain_marked(&mut self.keys, marked);
         held_marks
     }
@@ -177,7 +181,7 @@ impl Prepared {
 impl Content {
     /// What it takes in the log, in bytes.
     pub(crate) fn byte_count(&self) -> usize {
-        self.bytes.len() + self.held.iter().map(|held| held.bytes.len()).sum::<usize>()
+        self.bytes.len() + self.held_bytes
     }
 
     /// How many rows it has, as records count them.

@@ -13,9 +13,9 @@ use crate::checkpoint::Checkpoint;
 use crate::counters::Cells;
 use crate::door::Door;
 use crate::folder::{self, Folder};
-use crate::quarantine::Held;
+use crate::quarantine::{Held, Records};
 use crate::record::Mark;
-use crate::segment::{self, InQuarantine, Segment, Segments};
+use crate::segment::{self, Segment, Segments};
 
 /// What is waiting to be released.
 pub(crate) struct Releaser {
@@ -29,11 +29,23 @@ pub(crate) struct Releaser {
     pub checkpoint: Checkpoint,
     /// Appended batches with rows that were not durable when last asked, in order.
     pub appended: VecDeque<Mark>,
+    /// Batches that were durable when the node opened, behind one that was not, in order.
+    pub durable_ahead: VecDeque<Mark>,
     /// Rows up to this record are durable in the warehouse.
     pub durable: u64,
 }
 
 impl Releaser {
+    /// The warehouse has a batch, or a heartbeat, and all before it. Only what `has_rows` ever becomes durable.
+    pub(crate) fn note_appended(&mut self, mark: Mark, has_rows: bool) {
+        while let Some(ahead) = self.durable_ahead.pop_front_if(|ahead| ahead.last <= mark.last) {
+            self.appended.push_back(ahead);
+        }
+        if has_rows {
+            self.appended.push_back(mark);
+        }
+    }
+
     /// Asks the warehouse how far it is. Whether there is anything to [`Releaser::run`] for.
     pub(crate) fn is_due(&mut self, warehouse: &dyn Warehouse, node: &str) -> bool {
         while let Some(mark) = self.appended.pop_front_if(|mark| warehouse.is_durable(node, mark.epoch, mark.sequence))
@@ -64,10 +76,9 @@ impl Releaser {
     }
 
     fn release(&mut self, segment: &Segment, last: u64) -> Result<(), Error> {
-        if segment.has_quarantine {
-            let InQuarantine { held, releases } = segment::read_quarantine(segment)?;
-            let released = releases.iter().flat_map(|release| &release.ids).map(|id| id.record).collect();
-            self.held.take_over(&self.folder, held, &released)?;
+        if segment.has_held || !segment.released.is_empty() {
+            let held = if segment.has_held { segment::read_held(segment)? } else { Records::new() };
+            self.held.take_over(&self.folder, held, &segment.released)?;
             failpoint::hit("ingest.quarantine_file_written");
         }
         self.write_checkpoint(segment, last)?;

@@ -15,7 +15,7 @@ use crate::frame::{self, Scan};
 use crate::keys::{self, Key, KeyIndex};
 use crate::ledger::{self, Events, Tally};
 use crate::quarantine::{Held, entry};
-use crate::record::{self, Mark, Record};
+use crate::record::{self, Mark, Record, Seal};
 use crate::sealed::{Sealed, Unsealed};
 use crate::segment::Segment;
 
@@ -146,10 +146,10 @@ impl Replay {
             match &record {
                 Record::Head { mark, stamp } => self.advance(*mark, *stamp),
                 Record::Rows { mark, stamp, .. } => self.advance(*mark, *stamp),
-                Record::Seal(seal) => self.seal(seal.mark, seal.first, Some(seal.received_through)),
+                Record::Seal(seal) => self.seal_read(seal),
                 Record::Held { mark, stamp, count, entries } => {
                     self.advance(*mark, *stamp);
-                    segment.has_quarantine = true;
+                    segment.has_held = true;
                     let Some(entries) = entry::read_all(entries, *count, *stamp) else {
                         tell_unreadable(frame.record);
                         continue;
@@ -162,7 +162,7 @@ impl Replay {
                 }
                 Record::Released { mark, stamp, release, .. } => {
                     self.advance(*mark, *stamp);
-                    segment.has_quarantine = true;
+                    segment.released.extend(release.ids.iter().map(|id| id.record));
                     pupils.held.remove(release);
                     tally.release(release);
                 }
@@ -220,7 +220,18 @@ impl Replay {
         self.seal(mark, first, None);
     }
 
+    /// A seal was read. When the one before it was lost to damage, it tells of it: rows before its own belong to that one.
+    fn seal_read(&mut self, seal: &Seal) {
+        let mark = seal.mark;
+        if mark.sequence > 1 {
+            self.catch_up(Mark { sequence: mark.sequence - 1, last: seal.first.saturating_sub(1), ..mark });
+        }
+        self.seal(mark, seal.first, Some(seal.received_through));
+    }
+
     fn seal(&mut self, mark: Mark, first: u64, received_through: Option<Timestamp>) {
+        // What it counts is what is read back for it, also when a lost head or seal has left earlier rows to it.
+        let first = self.rows_since_seal.front().map_or(first, |record| record.number.min(first));
         let (mut rows, mut stamp, mut events) = (0, None, Events::new());
         while let Some(record) = self.rows_since_seal.pop_front_if(|record| record.number <= mark.last) {
             rows += record.rows.len();
@@ -231,7 +242,15 @@ impl Replay {
         }
         self.mark = mark;
         if let Some(received_through) = received_through.or(stamp) {
-            self.batches.push(Sealed { mark, first, received_through, count: rows, events, rows: None });
+            self.batches.push(Sealed {
+                mark,
+                first,
+                received_through,
+                count: rows,
+                events,
+                rows: None,
+                resident_bytes: 0,
+            });
         }
     }
 

@@ -44,4 +44,6 @@ pub(crate) struct Sealed {
     pub events: Events,
     /// The rows, unless they are to be read from the log again: memory is bounded, the backlog is on disk.
     pub rows: Option<Vec<EventRow>>,
+    /// What the rows in memory take in the log; 0 when they are not in memory.
+    pub resident_bytes: u64,
 }

@@ -13,7 +13,7 @@ use crate::counters::Cells;
 use crate::frame;
 use crate::ledger::{Events, Tally};
 use crate::quarantine::{Records, entry};
-use crate::record::{self, EncodedRows, Record, Release};
+use crate::record::{self, EncodedRows, Record};
 
 /// One file of the log.
 #[derive(Clone, Debug, Default)]
@@ -26,8 +26,11 @@ pub(crate) struct Segment {
     pub bytes: u64,
     /// What its records did to the books.
     pub tally: Tally,
-    /// It has events for quarantine, or some that left it.
-    pub has_quarantine: bool,
+    /// It has events for quarantine.
+    pub has_held: bool,
+    /// The records of the events whose leaving quarantine it tells of. Also in memory, because a file must not keep them
+    /// when that has become unreadable by the time it is due.
+    pub released: BTreeSet<u64>,
 }
 
 /// What a write added to the open segment.
@@ -38,7 +41,9 @@ pub(crate) struct Growth {
     /// The last record with rows for the warehouse; 0 when there is none.
     pub last_rows: u64,
     pub tally: Tally,
-    pub has_quarantine: bool,
+    pub has_held: bool,
+    /// The records of the events that left quarantine.
+    pub released: BTreeSet<u64>,
 }
 
 impl Segment {
@@ -79,13 +84,14 @@ impl Segments {
     }
 
     /// The open segment grew.
-    pub(crate) fn grow(&self, growth: &Growth) {
+    pub(crate) fn grow(&self, growth: Growth) {
         let mut list = self.lock();
         if let Some(open) = list.back_mut() {
             open.bytes = growth.bytes;
             open.last_rows = open.last_rows.max(growth.last_rows);
             open.tally.merge(&growth.tally);
-            open.has_quarantine |= growth.has_quarantine;
+            open.has_held |= growth.has_held;
+            open.released.extend(growth.released);
         }
         self.count(&list);
     }
@@ -127,19 +133,20 @@ impl Segments {
     pub(crate) fn read_held(&self, records: &BTreeSet<u64>) -> Result<Records, Error> {
         let mut held = Records::new();
         let list: Vec<Segment> = self.lock().iter().cloned().collect();
-        for (at, segment) in list.iter().enumerate().filter(|(_, segment)| segment.has_quarantine) {
+        for (at, segment) in list.iter().enumerate().filter(|(_, segment)| segment.has_held) {
             let end = list.get(at + 1).map_or(u64::MAX, |next| next.first);
             if records.range(segment.first..end).next().is_some() {
-                held.extend(read_quarantine(segment)?.held.into_iter().filter(|(number, _)| records.contains(number)));
+                held.extend(read_held(segment)?.into_iter().filter(|(number, _)| records.contains(number)));
             }
         }
         Ok(held)
     }
 
-    /// Rows of the records from `first` on have become unreadable.
-    pub(crate) fn lose(&self, first: u64, events: &Events) {
+    /// Rows of the records up to `last` have become unreadable. They are counted where the last of them is: by then all
+    /// of them have been counted as admitted.
+    pub(crate) fn lose(&self, last: u64, events: &Events) {
         let mut list = self.lock();
-        if let Some(segment) = list.iter_mut().rev().find(|segment| segment.first <= first) {
+        if let Some(segment) = list.iter_mut().rev().find(|segment| segment.first <= last) {
             segment.tally.lose(events);
         }
     }
@@ -155,29 +162,18 @@ impl Segments {
     }
 }
 
-/// What a segment has of quarantine.
-#[derive(Debug, Default)]
-pub(crate) struct InQuarantine {
-    pub held: Records,
-    pub releases: Vec<Release>,
-}
-
-/// Reads what a segment has of quarantine; nothing once the segment is gone.
-pub(crate) fn read_quarantine(segment: &Segment) -> Result<InQuarantine, Error> {
-    let mut found = InQuarantine::default();
+/// Reads the events for quarantine of a segment; none once the segment is gone.
+pub(crate) fn read_held(segment: &Segment) -> Result<Records, Error> {
+    let mut found = Records::new();
     let bytes = match fs::read(&segment.path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(found),
         Err(error) => return Err(Error::disk(&segment.path, &error)),
     };
     for frame in frame::scan(&bytes, segment.first.saturating_sub(1)).frames {
-        match record::read(frame.payload) {
-            Some(Record::Held { stamp, count, entries, .. }) => {
-                let entries = entry::read_all(entries, count, stamp);
-                found.held.extend(entries.map(|entries| (frame.record, (stamp, entries))));
-            }
-            Some(Record::Released { release, .. }) => found.releases.push(release),
-            _ => {}
+        if let Some(Record::Held { stamp, count, entries, .. }) = record::read(frame.payload) {
+            let entries = entry::read_all(entries, count, stamp);
+            found.extend(entries.map(|entries| (frame.record, (stamp, entries))));
         }
     }
     Ok(found)

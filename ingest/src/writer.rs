@@ -21,8 +21,12 @@ use crate::sealed::{Sealed, Unsealed};
 
 /// Bytes after which a group is synced without waiting for more.
 const GROUP_BYTES_MAX: usize = 1 << 20;
-/// Rows of sealed batches that may wait in memory; those of further ones are read from the log when their turn comes.
+/// Rows of sealed batches that may wait in memory, and what they may take in the log; those of further ones are read from
+/// the log when their turn comes.
 const RESIDENT_ROWS_MAX: u64 = 500_000;
+const RESIDENT_BYTES_MAX: u64 = 64 << 20;
+/// A batch is sealed early once its rows take this much of the log: until then they are all in memory.
+const SEAL_BYTES_MAX: u64 = 16 << 20;
 
 /// What the writer is asked to do.
 pub(crate) enum Job {
@@ -44,7 +48,8 @@ pub(crate) struct Writer {
     pub unsealed: Unsealed,
     /// What the rows that no seal covers take in the log.
     pub unsealed_bytes: u64,
-    /// Where sealed batches go. Bounded by the log's backlog, and in memory by `RESIDENT_ROWS_MAX`.
+    /// Where sealed batches go. Bounded by the log's backlog, and in memory by `RESIDENT_ROWS_MAX` and
+    /// `RESIDENT_BYTES_MAX`.
     pub batches: UnboundedSender<Sealed>,
     pub cells: Arc<Cells>,
     pub books: Arc<Books>,
@@ -53,6 +58,8 @@ pub(crate) struct Writer {
     pub clock: Arc<dyn Clock>,
     pub seal_rows: usize,
     pub group_commit: Duration,
+    /// The last try to begin a new segment failed; that has been told.
+    pub is_rotation_failing: bool,
 }
 
 /// The records of a request.
@@ -134,11 +141,15 @@ impl Writer {
 
     fn commit(&mut self, mut group: Group) {
         let queued_rows: usize = group.appends.iter().map(|append| append.content.rows.len()).sum();
+        let queued_bytes: usize = group.appends.iter().map(|append| append.content.bytes.len()).sum();
         let rows = self.unsealed.rows.len() + queued_rows;
-        let seal = rows > 0 && (group.tick || group.end.is_some() || rows >= self.seal_rows);
+        let is_full = rows >= self.seal_rows || self.unsealed_bytes + queued_bytes as u64 >= SEAL_BYTES_MAX;
+        let seal = rows > 0 && (group.tick || group.end.is_some() || is_full);
         if group.appends.is_empty() && !seal {
             if group.tick {
                 self.heartbeat();
+                // A full segment that could not be closed holds the log back, and with it the events that would come.
+                self.rotate_if_full();
             }
             return;
         }
@@ -148,7 +159,8 @@ impl Writer {
         let mut tally = Tally::default();
         group.appends.iter().for_each(|append| tally.append(&append.content));
         let began = self.clock.now();
-        if let Err(error) = self.log.write(&frames, tally.clone()) {
+        let byte_count = frames.byte_count();
+        if let Err(error) = self.log.write(frames, tally.clone()) {
             tracing::error!(%error, requests = group.appends.len(), "The event log could not be written; the requests are refused.");
             counters::add(&self.cells.write_failures, 1);
             self.door.forget(&group.appends);
@@ -159,7 +171,7 @@ impl Writer {
             return;
         }
         let took = u64::try_from(self.clock.now().micros_since(began)).unwrap_or(0);
-        self.space.spend(frames.byte_count());
+        self.space.spend(byte_count);
         self.cells.last_fsync_us.store(took, Ordering::Relaxed);
         self.cells.fsync.record(took);
         counters::add(&self.cells.pending_rows, queued_rows);
@@ -179,8 +191,16 @@ impl Writer {
             self.hand_over(mark, first);
             failpoint::hit("ingest.sealed");
         }
-        if let Err(error) = self.log.rotate_if_full(self.unsealed.received_through) {
-            tracing::warn!(%error, "A new segment of the event log could not be begun; the open one goes on.");
+        self.rotate_if_full();
+    }
+
+    fn rotate_if_full(&mut self) {
+        let outcome = self.log.rotate_if_full(self.unsealed.received_through);
+        let was_failing = std::mem::replace(&mut self.is_rotation_failing, outcome.is_err());
+        if let Err(error) = outcome
+            && !was_failing
+        {
+            tracing::warn!(%error, "A new segment of the event log could not be begun; the open one goes on, and it is tried again.");
         }
     }
 
@@ -216,7 +236,7 @@ impl Writer {
 
     /// Takes over what has become durable.
     fn collect(&mut self, content: Content, stamp: Timestamp, added: Added) {
-        let Content { mut rows, bytes, held, releases } = content;
+        let Content { mut rows, bytes, held, releases, .. } = content;
         for held in held {
             let id = QuarantineId { record: added.held, position: held.position };
             self.held.insert(held.environment, id, held.reason, held.charge);
@@ -236,15 +256,17 @@ impl Writer {
     fn hand_over(&mut self, mark: Mark, first: u64) {
         let Unsealed { rows, received_through, .. } = std::mem::take(&mut self.unsealed);
         self.unsealed.received_through = received_through;
-        self.unsealed_bytes = 0;
+        let bytes = std::mem::take(&mut self.unsealed_bytes);
         counters::add(&self.cells.batches_sealed, 1);
         counters::add(&self.cells.batch_queue, 1);
         self.cells.last_batch_rows.store(rows.len() as u64, Ordering::Relaxed);
         let (count, events) = (rows.len(), ledger::events_of(&rows));
-        let resident = self.cells.pending_rows.load(Ordering::Relaxed) <= RESIDENT_ROWS_MAX;
-        let rows = resident.then_some(rows);
+        let is_resident = self.cells.pending_rows.load(Ordering::Relaxed) <= RESIDENT_ROWS_MAX
+            && self.cells.resident_bytes.load(Ordering::Relaxed) + bytes <= RESIDENT_BYTES_MAX;
+        let (rows, resident_bytes) = if is_resident { (Some(rows), bytes) } else { (None, 0) };
+        self.cells.resident_bytes.fetch_add(resident_bytes, Ordering::Relaxed);
         // When nobody listens the batch stays in the log, and the next start hands it over.
-        let _ = self.batches.send(Sealed { mark, first, received_through, count, events, rows });
+        let _ = self.batches.send(Sealed { mark, first, received_through, count, events, rows, resident_bytes });
     }
 
     fn heartbeat(&mut self) {
@@ -255,7 +277,16 @@ impl Writer {
             self.unsealed.received_through = received_through;
             let mark = self.log.mark();
             let (first, events) = (mark.last + 1, Events::new());
-            let _ = self.batches.send(Sealed { mark, first, received_through, count: 0, events, rows: None });
+            let count = 0;
+            let _ = self.batches.send(Sealed {
+                mark,
+                first,
+                received_through,
+                count,
+                events,
+                rows: None,
+                resident_bytes: 0,
+            });
         }
     }
 

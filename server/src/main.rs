@@ -5,6 +5,10 @@ use std::process::ExitCode;
 use clap::Parser;
 use liftgate::cli::{self, Cli};
 
+/// Events are many small allocations that one thread makes and another frees, at which the system's allocator is slow.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     // One provider for the whole process, installed before anything opens a connection.

@@ -71,23 +71,20 @@ impl Engine {
         described
     }
 
-    /// Takes an environment's events of before an instant out, whole days where the engine keeps days apart. Answers
-    /// how many rows or events that were.
+    /// Takes an environment's events out whose days (UTC) end no later than an instant. Answers how many distinct events
+    /// that were.
     pub async fn expire(&self, environment: u64, before: Timestamp) -> Result<u64, StoreError> {
         match self {
-            Self::Parquet(_) => Ok(0), // INTERIM
+            Self::Parquet(warehouse) => warehouse.expire(environment, before).await,
             Self::ClickHouse(warehouse) => warehouse.expire(environment, before).await,
         }
     }
 
-    /// How many distinct events retention has taken out of an environment; `None` where nobody counts.
-    pub fn expired(&self, environment: u64) -> Option<u64> {
+    /// How many distinct events retention has taken out of an environment.
+    pub async fn expired(&self, environment: u64) -> Result<u64, StoreError> {
         match self {
-            Self::Parquet(_) => {
-                let _ = environment;
-                Some(0) // INTERIM
-            }
-            Self::ClickHouse(_) => None,
+            Self::Parquet(warehouse) => Ok(warehouse.expired(environment)),
+            Self::ClickHouse(warehouse) => warehouse.expired(environment).await,
         }
     }
 }

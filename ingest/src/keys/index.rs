@@ -72,7 +72,7 @@ impl KeyIndex {
         if let Some(ticket) = self.pending.get(&key) {
             return Known::Pending(ticket.clone());
         }
-        if probed.is_stored(place) || self.is_in_memory(key) {
+        if probed.is_stored(place, self.first) || self.is_in_memory(key) {
             return Known::Durable;
         }
         Known::New
@@ -110,13 +110,14 @@ impl KeyIndex {
     pub(crate) fn recover(&mut self, keys: &[Key], day: Day) -> Result<(), Error> {
         let mut probed = Probed::default();
         self.runs.probe_blocking(keys, &mut probed)?;
-        let fresh = keys.iter().enumerate().filter(|(place, _)| !probed.is_stored(*place)).map(|(_, key)| *key);
+        // What a run has of an earlier day only came in again since, and is known for longer.
+        let fresh = keys.iter().enumerate().filter(|(place, _)| !probed.is_stored(*place, day)).map(|(_, key)| *key);
         self.recent.entry(day).or_default().extend(fresh);
         if self.is_full()
             && let Some(frozen) = self.freeze()
         {
             let write = self.runs.write(&frozen)?;
-            self.thaw(write);
+            drop(self.thaw(write));
         }
         Ok(())
     }
@@ -142,17 +143,15 @@ impl KeyIndex {
     /// The frozen ids are in runs now. Their memory is given back by whoever drops the answer, outside of any lock.
     pub(crate) fn thaw(&mut self, write: u64) -> impl Sized + use<> {
         self.moved = write;
-        self.runs.expire(self.first);
-        self.frozen.take()
+        (self.runs.expire(self.first), self.frozen.take())
     }
 
     /// Forgets the days before `first`, here and in the runs. The memory is given back by whoever drops the answer,
     /// outside of any lock.
     pub(crate) fn expire(&mut self, first: Day) -> impl Sized + use<> {
         self.first = first;
-        self.runs.expire(first);
         let kept = self.recent.split_off(&first);
-        std::mem::replace(&mut self.recent, kept)
+        (self.runs.expire(first), std::mem::replace(&mut self.recent, kept))
     }
 
     /// How many durable ids are known.

@@ -85,13 +85,20 @@ impl Keeper {
     fn work(&self) -> Result<(), Error> {
         let runs = self.door.key_runs();
         loop {
-            if self.door.has_many_keys() {
-                self.door.persist_keys()?;
-            }
-            if !runs.merge_next()? {
+            self.persist()?;
+            // A merge of a whole day takes long; ids go on coming in.
+            if !runs.merge_next_beside(|| self.persist())? {
                 return Ok(());
             }
             runs.delete_discarded();
         }
+    }
+
+    /// Writes ids to a run when there are many in memory.
+    fn persist(&self) -> Result<(), Error> {
+        if self.door.has_many_keys() {
+            self.door.persist_keys()?;
+        }
+        Ok(())
     }
 }

@@ -38,11 +38,12 @@ pub(crate) fn plan(counts: &[u64], state: DayState) -> Option<Range<usize>> {
     None
 }
 
-/// Writes all keys of `runs`, each once. Answers `None` when told to stop by `is_stopped`, asked once a page.
+/// Writes all keys of `runs`, each once. Answers `None` when told to stop by `is_stopped`, asked once a page; its error
+/// ends the merge, too.
 pub(crate) fn merge(
     runs: &[Arc<Run>],
     mut writer: RunWriter,
-    is_stopped: impl Fn() -> bool,
+    mut is_stopped: impl FnMut() -> Result<bool, Error>,
 ) -> Result<Option<Run>, Error> {
     let mut cursors = runs.iter().map(|run| Cursor::open(run)).collect::<Result<Vec<_>, Error>>()?;
     let mut heads: BinaryHeap<Reverse<(Key, usize)>> = BinaryHeap::with_capacity(cursors.len());
@@ -51,7 +52,7 @@ pub(crate) fn merge(
     }
     while let Some(mut head) = heads.peek_mut() {
         let Reverse((key, number)) = *head;
-        if writer.push(key)? && is_stopped() {
+        if writer.push(key)? && is_stopped()? {
             return Ok(None);
         }
         match cursors[number].next()? {

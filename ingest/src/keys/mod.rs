@@ -8,7 +8,7 @@
 //!
 //! A [`run`] keeps a [`filter`] and the first key of each page in memory, about 2.6 bytes an id. The filter only saves reads; what is
 //! on disk decides. What cannot be read is an error, never an answer. Whole days are forgotten at a time, so that no id
-//! is forgotten early.
+//! is forgotten early; and not on the first sight of a clock that has jumped, see [`horizon`].
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -17,6 +17,7 @@ use liftgate_domain::Timestamp;
 use xxhash_rust::xxh3::Xxh3Default;
 
 pub(crate) mod filter;
+pub(crate) mod horizon;
 pub(crate) mod index;
 pub(crate) mod keeper;
 #[doc(hidden)]
@@ -29,6 +30,7 @@ pub(crate) mod runs;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use horizon::{Horizon, Look};
 pub(crate) use index::{KeyIndex, Known};
 pub(crate) use keeper::Keeper;
 pub(crate) use probe::Probed;

@@ -3,15 +3,15 @@
 
 use std::sync::Arc;
 
-use super::Key;
 use super::run::Run;
+use super::{Day, Key};
 use crate::Error;
 
 /// What the runs have said of the keys of one request.
 #[derive(Debug, Default)]
 pub(crate) struct Probed {
-    /// By place in the request; empty as long as none is stored.
-    stored: Vec<bool>,
+    /// The last day that each key is stored for, by place in the request; empty as long as none is stored.
+    stored: Vec<Option<Day>>,
     /// Writes up to this number were asked.
     pub through: u64,
 }
@@ -33,20 +33,32 @@ pub(crate) struct Suspect {
     pub run: Arc<Run>,
 }
 
+/// A key is in a run of this day.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Found {
+    pub place: usize,
+    pub day: Day,
+}
+
 impl Probed {
-    /// Whether the key at this place of the request is in a run.
-    pub(crate) fn is_stored(&self, place: usize) -> bool {
-        self.stored.get(place).copied().unwrap_or(false)
+    /// Whether the key at this place of the request is in a run of `first` or a later day. Days may have been forgotten
+    /// since the runs were asked, so whoever asks says which still count.
+    pub(crate) fn is_stored(&self, place: usize, first: Day) -> bool {
+        self.day(place).is_some_and(|day| day >= first)
     }
 
     /// Notes what was found; `count` is the number of keys in the request.
-    pub(crate) fn note(&mut self, count: usize, places: &[usize]) {
-        if !places.is_empty() {
-            self.stored.resize(count, false);
+    pub(crate) fn note(&mut self, count: usize, found: &[Found]) {
+        if !found.is_empty() {
+            self.stored.resize(count, None);
         }
-        for place in places {
-            self.stored[*place] = true;
+        for Found { place, day } in found {
+            self.stored[*place] = self.stored[*place].max(Some(*day));
         }
+    }
+
+    fn day(&self, place: usize) -> Option<Day> {
+        self.stored.get(place).copied().flatten()
     }
 }
 
@@ -67,7 +79,7 @@ impl RunList {
         // A merged run has the number of its last write, so what was not asked before is in one of these.
         for run in self.runs.iter().rev().filter(|run| run.name.last > probed.through) {
             run.filter.passing(keys, |place| {
-                if !probed.is_stored(place) {
+                if probed.day(place) < Some(run.name.day) {
                     suspects.push(Suspect { place, key: keys[place], run: Arc::clone(run) });
                 }
             });
@@ -76,12 +88,12 @@ impl RunList {
     }
 }
 
-/// The places of the suspects that are in their run. Blocks on the disk.
-pub(crate) fn resolve(suspects: Vec<Suspect>) -> Result<Vec<usize>, Error> {
+/// The suspects that are in their run. Blocks on the disk.
+pub(crate) fn resolve(suspects: Vec<Suspect>) -> Result<Vec<Found>, Error> {
     let mut found = Vec::new();
     for suspect in suspects {
         if suspect.run.contains(suspect.key)? {
-            found.push(suspect.place);
+            found.push(Found { place: suspect.place, day: suspect.run.name.day });
         }
     }
     Ok(found)

@@ -118,6 +118,11 @@ impl KeyRuns {
 
     /// Merges the runs of one day, if any has too many. Whether there was anything to merge.
     pub(crate) fn merge_next(&self) -> Result<bool, Error> {
+        self.merge_next_beside(|| Ok(()))
+    }
+
+    /// The same; what else is to be done in time is done by `between`, once a page. Its error ends the merge.
+    pub(crate) fn merge_next_beside(&self, mut between: impl FnMut() -> Result<(), Error>) -> Result<bool, Error> {
         let list = self.list();
         let newest = list.runs.last().map(|run| run.name.day);
         let plan = list.runs.chunk_by(|a, b| a.name.day == b.name.day).find_map(|day| plan(day, newest));
@@ -130,7 +135,8 @@ impl KeyRuns {
         let name = RunName { day: first.name.day, first: first.name.first, last: last.name.last };
         let keys_max = runs.iter().map(|run| run.count).sum();
         let writer = RunWriter::create(name.path(&self.dir), name, keys_max)?;
-        let Some(merged) = merge::merge(runs, writer, || self.bell.is_closed())? else {
+        let is_stopped = || between().map(|()| self.bell.is_closed());
+        let Some(merged) = merge::merge(runs, writer, is_stopped)? else {
             return Ok(false);
         };
         let merged = Arc::new(merged);
@@ -157,18 +163,20 @@ impl KeyRuns {
         Ok(true)
     }
 
-    /// Forgets the days before `first`; their files go when the keeper comes to it.
-    pub(crate) fn expire(&self, first: Day) {
-        if self.list().runs.first().is_none_or(|run| run.name.day >= first) {
-            return;
-        }
+    /// Forgets the days before `first`; their files go when the keeper comes to it. Their memory, which is large, is
+    /// given back by whoever drops the answer.
+    pub(crate) fn expire(&self, first: Day) -> Vec<Arc<Run>> {
         let mut expired = Vec::new();
+        if self.list().runs.first().is_none_or(|run| run.name.day >= first) {
+            return expired;
+        }
         self.change(|list| {
             let (kept, gone) = std::mem::take(&mut list.runs).into_iter().partition(|run| run.name.day >= first);
             (list.runs, expired) = (kept, gone);
         });
         self.discard(&expired);
         self.bell.ring();
+        expired
     }
 
     /// Deletes the files that are not needed any more. One that cannot be deleted is tried again the next time.

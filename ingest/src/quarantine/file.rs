@@ -54,9 +54,14 @@ impl QuarantineFile {
         }
     }
 
-    /// Reads the file when a node opens: damage is moved aside.
+    /// Reads the file before it is taken for what there is: damage is moved aside. Empty when it is gone, because
+    /// everything in it has left.
     pub(crate) fn load(&self, folder: &Folder) -> Result<(Records, Vec<Damage>), Error> {
-        let bytes = fs::read(&self.path).map_err(|error| Error::disk(&self.path, &error))?;
+        let bytes = match fs::read(&self.path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok((Records::new(), Vec::new())),
+            Err(error) => return Err(Error::disk(&self.path, &error)),
+        };
         let scan = frame::scan(&bytes, 0);
         let records = decode(&scan);
         let aside =

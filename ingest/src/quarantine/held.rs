@@ -121,6 +121,17 @@ impl Held {
         self.lock().events.contains_key(&(environment, id))
     }
 
+    /// How many of these events, from the first on, take at most so many bytes together.
+    pub(crate) fn count_within(&self, environment: u64, ids: &[QuarantineId], bytes_max: u64) -> usize {
+        let state = self.lock();
+        let mut bytes = 0;
+        let fits = |id: &&QuarantineId| {
+            bytes += state.events.get(&(environment, **id)).map_or(0, |known| u64::from(known.charge_bytes));
+            bytes <= bytes_max
+        };
+        ids.iter().take_while(fits).count()
+    }
+
     pub(crate) fn counts(&self) -> Events {
         let mut events = Events::new();
         for (environment, _) in self.lock().events.keys() {
@@ -155,7 +166,7 @@ impl Held {
     }
 
     /// Takes over what a segment that is about to be deleted holds: `records` of its own, and the releases in it of
-    /// events that files have. Durable once this returns.
+    /// events of the records `released`, which files may have. Durable once this returns.
     pub(crate) fn take_over(
         &self,
         folder: &Folder,
@@ -167,7 +178,12 @@ impl Held {
             if released.range(file.first..=file.last).next().is_none() {
                 continue;
             }
-            let mut kept = file.read()?;
+            // Damage would be lost with the rest of the old file.
+            let (mut kept, damage) = file.load(folder)?;
+            for damage in damage {
+                tracing::error!(file = %damage.file.display(), offset = damage.offset, bytes = damage.bytes,
+                    moved_to = %damage.moved_to.display(), "A part of a quarantine file is damaged and was moved aside.");
+            }
             self.retain_held(&mut kept);
             file.write(&kept)?;
             failpoint::hit("ingest.quarantine_file_rewritten");

@@ -15,8 +15,10 @@ use crate::record::{Fate, Release};
 use crate::segment::Segments;
 use crate::{Error, Ingest};
 
-/// Events that leave together: they share a record.
+/// The most events that leave together: they share a record.
 const CHUNK: usize = 500;
+/// As many bytes as they have in quarantine, unless a single one has more. Far below what a record may have.
+const CHUNK_BYTES: u64 = 8 << 20;
 
 /// Which events are to leave.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -62,15 +64,15 @@ pub struct Discarded {
 }
 
 /// Walks over a selection, a chunk at a time.
-struct Walk<'a> {
+struct Walk {
     environment: u64,
-    selection: &'a QuarantineSelection,
+    selection: QuarantineSelection,
     after: Option<QuarantineId>,
 }
 
-impl Walk<'_> {
+impl Walk {
     fn next(&mut self, held: &Held) -> Vec<QuarantineId> {
-        let ids: Vec<QuarantineId> = match self.selection {
+        let mut ids: Vec<QuarantineId> = match &self.selection {
             QuarantineSelection::Ids(ids) => {
                 let from = self.after.map_or(std::ops::Bound::Unbounded, std::ops::Bound::Excluded);
                 let rest = ids.range((from, std::ops::Bound::Unbounded));
@@ -79,6 +81,7 @@ impl Walk<'_> {
             QuarantineSelection::Reason(reason) => held.list(self.environment, self.after, Some(*reason), CHUNK),
             QuarantineSelection::All => held.list(self.environment, self.after, None, CHUNK),
         };
+        ids.truncate(held.count_within(self.environment, &ids, CHUNK_BYTES).max(1));
         self.after = ids.last().copied().or(self.after);
         ids
     }
@@ -100,7 +103,8 @@ impl Ingest {
         Ok(QuarantinePage { events, next })
     }
 
-    /// Hands events of quarantine to the warehouse, exactly once. Attribution looks at them again.
+    /// Hands events of quarantine to the warehouse, exactly once. Attribution looks at them again. Goes on to its end even
+    /// when nobody waits for the answer any more.
     ///
     /// # Errors
     /// As of [`Ingest::admit`]. After an error some may have been replayed; the others are still in quarantine.
@@ -110,9 +114,38 @@ impl Ingest {
         selection: QuarantineSelection,
         time: ReplayTime,
     ) -> Result<Replayed, Error> {
+        let walk = Walk { environment, selection, after: None };
+        self.in_turn(|ingest| async move { ingest.replay_in_turn(walk, time).await }).await
+    }
+
+    /// Throws events of quarantine away. Their ids stay known, so that they do not come in again within the window. Goes
+    /// on to its end even when nobody waits for the answer any more.
+    ///
+    /// # Errors
+    /// As of [`Ingest::admit`]. After an error some may have been discarded; the others are still in quarantine.
+    pub async fn discard(&self, environment: u64, selection: QuarantineSelection) -> Result<Discarded, Error> {
+        let walk = Walk { environment, selection, after: None };
+        self.in_turn(|ingest| async move { ingest.discard_in_turn(walk).await }).await
+    }
+
+    /// Does something to quarantine while nothing else does. A task of its own has the turn: a caller that goes away
+    /// would otherwise give it back while its write, which nobody can call back, still takes events out.
+    async fn in_turn<T, Work>(&self, work: impl FnOnce(Self) -> Work) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        Work: Future<Output = Result<T, Error>> + Send + 'static,
+    {
+        let turn = Arc::clone(&self.desk().turn).lock_owned().await;
+        let work = work(self.clone());
+        let task = tokio::spawn(async move {
+            let _turn = turn;
+            work.await
+        });
+        task.await.map_err(|_| Error::Closed)?
+    }
+
+    async fn replay_in_turn(&self, mut walk: Walk, time: ReplayTime) -> Result<Replayed, Error> {
         let desk = self.desk();
-        let _turn = desk.turn.lock().await;
-        let mut walk = Walk { environment, selection: &selection, after: None };
         let mut outcome = Replayed::default();
         loop {
             let ids = walk.next(&desk.held);
@@ -137,14 +170,8 @@ impl Ingest {
         }
     }
 
-    /// Throws events of quarantine away. Their ids stay known, so that they do not come in again within the window.
-    ///
-    /// # Errors
-    /// As of [`Ingest::admit`]. After an error some may have been discarded; the others are still in quarantine.
-    pub async fn discard(&self, environment: u64, selection: QuarantineSelection) -> Result<Discarded, Error> {
-        let desk = self.desk();
-        let _turn = desk.turn.lock().await;
-        let mut walk = Walk { environment, selection: &selection, after: None };
+    async fn discard_in_turn(&self, mut walk: Walk) -> Result<Discarded, Error> {
+        let (desk, environment) = (self.desk(), walk.environment);
         let mut outcome = Discarded::default();
         loop {
             let ids = walk.next(&desk.held);
@@ -190,7 +217,7 @@ pub(crate) struct Desk {
     pub held: Arc<Held>,
     pub log: Arc<Segments>,
     /// Events leave in turn, so that none leaves twice.
-    pub turn: tokio::sync::Mutex<()>,
+    pub turn: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Desk {

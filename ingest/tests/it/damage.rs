@@ -216,6 +216,40 @@ async fn the_log_of_a_batch_that_is_missing_in_the_middle_is_kept() {
     let node = node.crash_and(|node| node.warehouse.crash()).await;
     node.settled().await;
     assert_eq!(node.warehouse.ids(), ["a", "b", "c"]);
+    // Once it is durable the batches behind it, which were never missing, hold the log back no longer.
+    node.warehouse.flush().await.unwrap();
+    node.until(|_| node.segments().len() == 1).await;
+}
+
+#[tokio::test]
+async fn damage_of_a_seal_and_of_what_follows_costs_no_row_before_it() {
+    for is_flushed in [false, true] {
+        let node = Node::new().await;
+        node.send(&["a"]).await;
+        node.settled().await;
+        if is_flushed {
+            node.warehouse.flush().await.unwrap();
+        }
+        let sealed = content(&only_segment(&node)).len();
+        node.send(&["b"]).await;
+        node.settled().await;
+        let node = node
+            .crash_and(|node| {
+                node.warehouse.crash();
+                let segment = only_segment(node);
+                let mut bytes = content(&segment);
+                // One bad stretch: the seal of the first batch, and the rows of the second. Its seal is whole.
+                bytes[sealed - 1..sealed + 41].fill(0x55);
+                std::fs::write(segment, bytes).unwrap();
+            })
+            .await;
+        assert_eq!(node.report.damage.len(), 1);
+        node.settled().await;
+        assert_eq!(node.warehouse.ids(), ["a"], "flushed: {is_flushed}");
+        let ledger = node.ingest.ledger()[&ENVIRONMENT];
+        assert_eq!((ledger.accepted, ledger.stored, ledger.lost), (1, 1, 0));
+        assert_eq!(node.send(&["a", "b"]).await, (1, 1));
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use liftgate_domain::Warehouse;
-use liftgate_ingest::EnvironmentLedger;
+use liftgate_ingest::{EnvironmentLedger, QuarantineFilter, QuarantineSelection, ReplayTime};
 
 use crate::node::{ENVIRONMENT, Node, early, metric};
 
@@ -71,9 +71,9 @@ async fn what_the_warehouse_has_not_taken_is_pending() {
 #[tokio::test]
 async fn a_checkpoint_that_is_damaged_is_moved_aside_and_the_books_begin_with_what_is_there() {
     let node = Node::new().await;
-    node.admit(vec![metric("a"), early("b")]).await;
+    node.admit(vec![metric("a"), early("b"), early("d"), early("e")]).await;
     let node = node.restart().await;
-    assert_eq!(ledger(&node).accepted, 2);
+    assert_eq!(ledger(&node).accepted, 4);
     node.send(&["c"]).await;
     node.settled().await;
     let node = node
@@ -87,8 +87,24 @@ async fn a_checkpoint_that_is_damaged_is_moved_aside_and_the_books_begin_with_wh
     assert_eq!((node.report.damage.len(), node.report.epoch), (1, 1));
     node.settled().await;
     let books = ledger(&node);
-    assert_eq!((books.accepted, books.stored, books.quarantined), (2, 1, 1), "what the released log had is not known");
+    assert_eq!((books.accepted, books.stored, books.quarantined), (4, 1, 3), "what the released log had is not known");
     assert_eq!(node.send(&["a", "b", "c"]).await, (0, 3), "and no id is forgotten");
+    for selection in [early_one(&node, 0).await, early_one(&node, 1).await] {
+        node.ingest.replay(ENVIRONMENT, selection, ReplayTime::ReceivedAt).await.unwrap();
+    }
+    node.ingest.discard(ENVIRONMENT, QuarantineSelection::All).await.unwrap();
+    node.settled().await;
+    let expected = EnvironmentLedger { accepted: 4, stored: 3, discarded: 1, ..Default::default() };
+    assert_eq!(EnvironmentLedger { duplicates: 0, ..ledger(&node) }, expected);
+    let node = node.restart().await;
+    assert_eq!(node.report.segments, 1);
+    assert_eq!(ledger(&node), expected, "also once the log has been released");
+}
+
+/// The event in quarantine at this place.
+async fn early_one(node: &Node, place: usize) -> QuarantineSelection {
+    let page = node.ingest.quarantined(ENVIRONMENT, QuarantineFilter::default()).await.unwrap();
+    QuarantineSelection::Ids([page.events[place].id].into())
 }
 
 #[tokio::test]

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 
 use liftgate_domain::{RowKind, Timestamp, Warehouse};
 use liftgate_ingest::{
-    ParsedEvent, QuarantineFilter, QuarantineId, QuarantineReason, QuarantineSelection, ReplayTime, Replayed,
+    ParsedEvent, QuarantineFilter, QuarantineId, QuarantineReason, QuarantineSelection, RawBody, RawUnit, ReplayTime,
+    Replayed,
 };
 
 use crate::node::{DAY_MS, ENVIRONMENT, NOON, Node, early, exposure, metric};
@@ -253,4 +254,73 @@ async fn a_record_number_is_not_used_again_when_the_log_is_gone() {
     assert_eq!(inside(&node).await, ["a", "b"]);
     assert!(node.ingest.ledger()[&ENVIRONMENT].is_balanced());
     assert!(page.events[0].received_at >= Timestamp(NOON.0));
+}
+
+#[tokio::test]
+async fn what_became_unreadable_in_a_quarantine_file_is_moved_aside_before_the_file_is_rewritten() {
+    let node = Node::new().await;
+    node.admit(vec![early("a")]).await;
+    node.admit(vec![early("b")]).await;
+    let node = node.restart().await;
+    let file = node.files("quarantine").pop().unwrap();
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[30] ^= 1;
+    std::fs::write(&file, &bytes).unwrap();
+    assert_eq!(replay(&node, QuarantineSelection::All, ReplayTime::ReceivedAt).await.replayed, 1);
+    let node = node.restart().await;
+    assert_eq!((node.report.damage.len(), node.files("quarantine").len()), (0, 0));
+    let aside = std::fs::read(&node.files("damaged")[0]).unwrap();
+    assert!(bytes.starts_with(&aside) && aside.len() > 30);
+    let ledger = node.ingest.ledger()[&ENVIRONMENT];
+    assert_eq!((ledger.accepted, ledger.stored, ledger.lost), (2, 1, 1));
+    balanced(&node);
+}
+
+#[tokio::test]
+async fn what_has_left_stays_away_when_the_log_can_no_longer_tell() {
+    let node = Node::new().await;
+    node.admit(vec![early("a"), early("b")]).await;
+    let node = node.restart().await;
+    let segment = node.segments().pop().unwrap();
+    let before = std::fs::read(&segment).unwrap().len();
+    let first = node.ingest.quarantined(ENVIRONMENT, QuarantineFilter::default()).await.unwrap().events[0].id;
+    assert_eq!(replay(&node, QuarantineSelection::Ids([first].into()), ReplayTime::ReceivedAt).await.replayed, 1);
+    node.settled().await;
+    let mut bytes = std::fs::read(&segment).unwrap();
+    bytes[before + 40] ^= 1;
+    std::fs::write(&segment, bytes).unwrap();
+    let node = node.restart().await;
+    assert_eq!((node.report.damage.len(), inside(&node).await), (0, vec!["b".to_owned()]));
+    assert_eq!(node.warehouse.ids(), ["a"]);
+    balanced(&node);
+}
+
+/// A metric event that takes a quarter of a megabyte in the log, where each of its units has its properties.
+fn large(id: &str) -> ParsedEvent {
+    let ParsedEvent::Ok(mut event) = metric(id) else { unreachable!("it is well-formed") };
+    let unit = |n: u32| RawUnit { unit_type: format!("type{n}"), unit_id: "u".to_owned() };
+    event.other_units = (1..8).map(unit).collect();
+    let properties = [("text".to_owned(), "x".repeat(32 << 10).into())].into_iter().collect();
+    event.body = RawBody::Metric { event: "purchase".to_owned(), value: None, properties: Some(properties) };
+    ParsedEvent::Ok(event)
+}
+
+#[tokio::test]
+async fn a_request_of_any_valid_size_is_admitted_and_replayed() {
+    const EVENTS: u64 = 140;
+    let node = Node::new().await;
+    let ids = |prefix: &str| (0..EVENTS).map(|n| format!("{prefix}{n}")).collect::<Vec<_>>();
+    // As JSON this is less than 5 MiB.
+    let mut sent: Vec<ParsedEvent> = ids("m").iter().map(|id| large(id)).collect();
+    sent.push(metric("m0"));
+    let receipt = node.admit(sent).await;
+    assert_eq!((receipt.accepted, receipt.duplicates), (EVENTS, 1), "also over the bounds of its writes");
+    let receipt = node.admit(ids("h").iter().map(|id| old(large(id))).chain([metric("n")]).collect()).await;
+    assert_eq!((receipt.accepted, receipt.quarantined.len()), (EVENTS + 1, ids("h").len()));
+    assert!(receipt.quarantined.iter().map(|of| &of.id).eq(&ids("h")));
+    let outcome = replay(&node, QuarantineSelection::All, ReplayTime::ReceivedAt).await;
+    assert_eq!(outcome, Replayed { replayed: EVENTS, ..Replayed::default() });
+    node.settled().await;
+    assert_eq!(node.warehouse.rows().len() as u64, EVENTS * 16 + 1);
+    balanced(&node);
 }

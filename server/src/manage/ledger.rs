@@ -22,9 +22,8 @@ pub struct Ledger {
     ledger: EnvironmentLedger,
     /// What the warehouse has, of all nodes.
     warehouse: EventCounts,
-    /// Distinct events that retention has taken out of the warehouse; absent where it does not count them.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    expired: Option<u64>,
+    /// Distinct events that retention has taken out of the warehouse.
+    expired: u64,
     /// Whether nothing happened while the books were read: only then do they add up to the last event.
     quiet: bool,
 }
@@ -43,7 +42,7 @@ pub async fn show(
     loop {
         let before = ledger_of();
         let warehouse = app.warehouse.counts(number).await?;
-        let expired = app.engine.expired(number);
+        let expired = app.engine.expired(number).await?;
         let ledger = ledger_of();
         readings += 1;
         let quiet = before == ledger;

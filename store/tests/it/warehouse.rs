@@ -7,7 +7,7 @@
 //! | `examples`, `world`, `questions` | rows and questions, written by hand and from a seed |
 //! | `conformance`, `batches`, `units`, `kinds`, `caps`, `covariates`, `slices` | the cases; `check_all` runs them all |
 //! | `comparison`, `worlds` | answers next to those of the definition; `check_world` does it for an engine |
-//! | `parity`, `durability`, `stand` | Parquet in every arrangement, and after crashes |
+//! | `parity`, `durability`, `crashes`, `retention`, `stand` | Parquet in every arrangement, after crashes, and as days expire |
 //! | `clickhouse`, `clickhouse_server` | ClickHouse, and the real server that its tests run on |
 //!
 //! An engine whose warehouses take long to make runs `check_all` and `check_world` in tests of its own; the others
@@ -26,6 +26,13 @@ mod clickhouse;
 #[path = "warehouse/clickhouse_crashes.rs"]
 mod clickhouse_crashes;
 #[cfg(feature = "clickhouse")]
+#[path = "warehouse/clickhouse_expiry.rs"]
+mod clickhouse_expiry;
+// Failpoints are only there in debug builds.
+#[cfg(all(feature = "clickhouse", debug_assertions))]
+#[path = "warehouse/clickhouse_failpoints.rs"]
+mod clickhouse_failpoints;
+#[cfg(feature = "clickhouse")]
 #[path = "warehouse/clickhouse_retries.rs"]
 mod clickhouse_retries;
 #[cfg(feature = "clickhouse")]
@@ -41,6 +48,9 @@ mod conformance;
 #[path = "warehouse/covariates.rs"]
 mod covariates;
 #[cfg(feature = "parquet")]
+#[path = "warehouse/crashes.rs"]
+mod crashes;
+#[cfg(feature = "parquet")]
 #[path = "warehouse/durability.rs"]
 mod durability;
 #[path = "warehouse/engine.rs"]
@@ -54,6 +64,9 @@ mod kinds;
 mod parity;
 #[path = "warehouse/questions.rs"]
 mod questions;
+#[cfg(feature = "parquet")]
+#[path = "warehouse/retention.rs"]
+mod retention;
 #[path = "warehouse/retirement.rs"]
 mod retirement;
 #[path = "warehouse/slices.rs"]
@@ -87,7 +100,7 @@ macro_rules! conformance {
 
         #[cfg(feature = "parquet")]
         mod on_parquet {
-            cases!(Parquet: $($base_module::$base,)*);
+            cases!(Parquet: $($base_module::$base,)* $($module::$case,)*);
         }
 
         /// Runs every case on this engine, one after the other. The name of the one that fails is printed last.

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use super::{files, keys_of, written};
+use crate::Error;
 use crate::keys::filter::Filter;
 use crate::keys::run::{DAMAGED, PAGE_BYTES, PAGE_KEYS, Run, RunName};
 use crate::keys::run_writer::RunWriter;
@@ -66,6 +67,31 @@ fn merging_keeps_each_key_once_and_stops_when_told() {
 }
 
 #[test]
+fn what_is_written_during_a_merge_is_kept_beside_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (runs, _) = KeyRuns::open(dir.path().to_owned(), Day::MIN).unwrap();
+    let write =
+        |ids: std::ops::Range<u64>| runs.write(&DayKeys::from([(3, keys_of(ids).into_iter().collect())])).map(|_| ());
+    write(0..2000).unwrap();
+    write(2000..4000).unwrap();
+    let mut pages = 0;
+    let mut between = || {
+        pages += 1;
+        write(4000 + pages..4001 + pages)
+    };
+    assert!(runs.merge_next_beside(&mut between).unwrap());
+    assert_eq!(pages, 4000 / PAGE_KEYS as u64);
+    let (mut probed, keys) = (Probed::default(), keys_of(0..4000));
+    runs.probe_blocking(&keys, &mut probed).unwrap();
+    assert!((0..keys.len()).all(|place| probed.is_stored(place, 3)));
+    assert_eq!(runs.list().len(), 4000 + pages);
+    let failing = || Err(Error::Closed);
+    write(9000..9900).unwrap();
+    assert!(matches!(runs.merge_next_beside(failing), Err(Error::Closed)));
+    assert_eq!(runs.list().len(), 4900 + pages, "a merge that ends early changes nothing");
+}
+
+#[test]
 fn any_changed_byte_of_a_small_file_is_noticed_when_it_is_opened() {
     let dir = tempfile::tempdir().unwrap();
     let runs = written(dir.path(), 5, &keys_of(0..300));
@@ -102,7 +128,7 @@ fn a_damaged_page_of_a_large_file_fails_its_look_ups_and_is_found_at_the_next_st
     let list = runs.list();
     let (found, failed): (Vec<_>, Vec<_>) = keys_of(0..count).into_iter().partition(|key| {
         let mut probed = Probed::default();
-        runs.probe_blocking(&[*key], &mut probed).is_ok_and(|()| probed.is_stored(0))
+        runs.probe_blocking(&[*key], &mut probed).is_ok_and(|()| probed.is_stored(0, Day::MIN))
     });
     assert_eq!((found.len() + failed.len(), failed.len()), (count as usize, PAGE_KEYS));
     assert!(failed.iter().all(|key| list.runs[0].contains(*key).is_err()), "neither new nor known");

@@ -41,6 +41,10 @@ enum Step {
     AdmitAcrossWrite {
         ids: Vec<u64>,
     },
+    /// The day ends between a request's probe and its turn at the door.
+    AdmitAcrossDay {
+        ids: Vec<u64>,
+    },
     /// Ids are written to a run, and the log is let go.
     Persist,
     /// The disk refuses that.
@@ -55,6 +59,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => (ids(), prop::bool::weighted(0.1)).prop_map(|(ids, fails)| Step::Admit { ids, fails }),
         2 => ids().prop_map(|ids| Step::AdmitAcrossWrite { ids }),
+        1 => ids().prop_map(|ids| Step::AdmitAcrossDay { ids }),
         2 => Just(Step::Persist),
         1 => Just(Step::PersistFails),
         2 => Just(Step::Merge),
@@ -86,6 +91,13 @@ impl Node {
                 while !self.index.is_current(&probed) {
                     self.index.runs().probe_blocking(&keys, &mut probed).unwrap();
                 }
+                self.claim(&keys, &probed, false);
+            }
+            Step::AdmitAcrossDay { ids } => {
+                let keys: Vec<Key> = ids.iter().map(|id| key_of(*id, "")).collect();
+                let mut probed = Probed::default();
+                self.index.runs().probe_blocking(&keys, &mut probed).unwrap();
+                self.step(&Step::NextDay);
                 self.claim(&keys, &probed, false);
             }
             Step::Persist => self.persist(),
@@ -300,6 +312,41 @@ fn forgets_whole_days_and_never_early() {
 }
 
 #[test]
+fn an_id_that_was_asked_for_before_its_day_was_forgotten_is_new() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut index = open(dir.path(), Day::MIN);
+    let keys = keys_of(0..2);
+    for (key, day) in [(keys[0], 10), (keys[0], 11), (keys[1], 10)] {
+        index.commit(&[key], day);
+        let frozen = index.freeze().unwrap();
+        let write = index.runs().write(&frozen).unwrap();
+        drop(index.thaw(write));
+    }
+    let mut probed = Probed::default();
+    index.runs().probe_blocking(&keys, &mut probed).unwrap();
+    let mut check = |first: Day, expected: [bool; 2]| {
+        drop(index.expire(first));
+        assert!(index.is_current(&probed));
+        let is_known = |place: usize| matches!(index.look_up(keys[place], place, &probed), Known::Durable);
+        assert_eq!([0, 1].map(is_known), expected, "from day {first}");
+    };
+    check(10, [true, true]);
+    check(11, [true, false]);
+    check(12, [false, false]);
+}
+
+#[test]
+fn an_id_that_came_in_again_is_known_from_then_on_after_a_crash_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let keys = keys_of(0..1);
+    drop(written(dir.path(), 10, &keys));
+    let mut index = open(dir.path(), 10);
+    recover(&mut index, &[(keys[0], 11)], 10);
+    drop(index.expire(11));
+    assert_eq!(knows(&index, &keys), [true]);
+}
+
+#[test]
 fn what_is_being_written_is_forgotten_on_its_day_too() {
     let dir = tempfile::tempdir().unwrap();
     let mut index = open(dir.path(), Day::MIN);
@@ -338,7 +385,7 @@ fn the_keeper_writes_ids_when_there_are_many_and_stops_when_the_door_closes() {
     }
     let mut probed = Probed::default();
     runs.probe_blocking(&keys, &mut probed).unwrap();
-    assert!((0..keys.len()).all(|place| probed.is_stored(place)));
+    assert!((0..keys.len()).all(|place| probed.is_stored(place, 10)));
     assert!(!door.has_many_keys());
     // The next day nothing of it is left, not even the file.
     door.expire(-86_400_000);

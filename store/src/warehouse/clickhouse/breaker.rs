@@ -28,7 +28,7 @@ pub(super) struct Breaker {
 
 #[derive(Copy, Clone, Debug)]
 struct Refusal {
-    until: Timestamp,
+    since: Timestamp,
     /// A call is on its way that decides. It counts as lost after a further pause, should it never report.
     probe_since: Option<Timestamp>,
 }
@@ -46,8 +46,9 @@ impl Breaker {
         let Some(refusal) = &mut self.refuses else {
             return true;
         };
-        let is_probed = refusal.probe_since.is_some_and(|since| now < since.plus_millis(pause_ms));
-        if now < refusal.until || is_probed {
+        if refusal.probe_since.is_some_and(|since| is_within(now, since, pause_ms))
+            || is_within(now, refusal.since, pause_ms)
+        {
             return false;
         }
         refusal.probe_since = Some(now);
@@ -65,7 +66,7 @@ impl Breaker {
         self.failures = self.failures.saturating_add(1);
         if self.failures >= self.failures_max {
             self.opened += u64::from(self.refuses.is_none());
-            self.refuses = Some(Refusal { until: now.plus_millis(self.pause_ms), probe_since: None });
+            self.refuses = Some(Refusal { since: now, probe_since: None });
         }
     }
 
@@ -73,7 +74,7 @@ impl Breaker {
     pub(super) fn state(&self, now: Timestamp) -> BreakerState {
         match self.refuses {
             None => BreakerState::Closed,
-            Some(refusal) if now < refusal.until => BreakerState::Open,
+            Some(refusal) if is_within(now, refusal.since, self.pause_ms) => BreakerState::Open,
             Some(_) => BreakerState::HalfOpen,
         }
     }
@@ -87,6 +88,11 @@ impl Breaker {
     pub(super) fn opened(&self) -> u64 {
         self.opened
     }
+}
+
+/// Whether the pause that began at `since` is not over. A clock that went back ends it: nobody knows how long it would be.
+fn is_within(now: Timestamp, since: Timestamp, pause_ms: i64) -> bool {
+    now >= since && now < since.plus_millis(pause_ms)
 }
 
 #[cfg(test)]
@@ -131,10 +137,13 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_goes_back_only_makes_it_wait() {
+    fn a_clock_that_goes_back_ends_the_pause_instead_of_making_it_hours() {
         let mut breaker = Breaker::new(1, 1_000);
         breaker.failed(at(5_000));
-        assert!(!breaker.admits(at(0)));
-        assert!(breaker.admits(at(6_000)));
+        assert!(!breaker.admits(at(5_999)));
+        assert!(breaker.admits(at(0)));
+        breaker.failed(at(0));
+        assert!(!breaker.admits(at(999)), "and from then on it is measured by the corrected clock");
+        assert!(breaker.admits(at(1_000)));
     }
 }

@@ -63,6 +63,11 @@ impl Connection {
         self.client.clone().with_database(&self.options.database)
     }
 
+    /// The client, in the database, for questions: they change nothing, and end in the server when nobody waits any more.
+    pub(super) fn reading(&self) -> Client {
+        self.inside().with_setting("readonly", "2").with_setting("cancel_http_readonly_queries_on_client_close", "1")
+    }
+
     /// Runs a statement that answers nothing.
     pub(super) async fn execute(&self, query: Query) -> Result<(), StoreError> {
         self.bounded(self.options.query_timeout, query.execute()).await
@@ -107,7 +112,8 @@ impl Connection {
             }
             insert.end().await
         };
-        self.bounded(timeout, sent).await
+        // A little longer than the client's own limit, so that it is the client that gives up and cleans up.
+        self.bounded(timeout + Duration::from_secs(1), sent).await
     }
 
     async fn bounded<T>(

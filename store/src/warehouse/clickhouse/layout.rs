@@ -1,6 +1,6 @@
 //! The tables, as statements. Every statement may be run any number of times, by any number of nodes at once.
 //!
-//! On one server the tables are `events`, `batches`, `marks` and `migrations`. On a cluster each of the first three is a
+//! On one server the tables are `events`, `batches`, `marks`, `expired` and `migrations`. On a cluster each but the last is a
 //! `Distributed` table over `<name>_local`: `events` by unit, so that a unit's rows are together, the others by node.
 
 /// Where the tables are.
@@ -91,6 +91,13 @@ const MARKS: &str = "
     mark SimpleAggregateFunction(max, Tuple(UInt64, UInt64)),
     received_through SimpleAggregateFunction(max, DateTime64(6, 'UTC'))";
 
+// Days are counted from 1970. The largest count of a node's log is the whole: see `expiry`.
+const EXPIRED: &str = "
+    environment UInt64,
+    day Int32,
+    node LowCardinality(String),
+    counted SimpleAggregateFunction(max, Tuple(UInt64, UInt64, UInt64))";
+
 struct Table {
     name: &'static str,
     columns: &'static str,
@@ -121,8 +128,9 @@ fn first(layout: &Layout, database: &str, dedup_window: u32) -> Vec<String> {
                 order: "node, epoch, sequence",
                 partition: None,
                 shard_by: "cityHash64(node)",
-                // No log keeps a batch that long: what was confirmed then is never asked for again.
-                ttl: Some("confirmed_at + INTERVAL 90 DAY"),
+                // What was confirmed that long ago has long left its node's log. Should it be asked for after all, the batch is
+                // sent again, and its rows are repeats.
+                ttl: Some("confirmed_at + INTERVAL 14 DAY"),
             },
             "AggregatingMergeTree",
         ),
@@ -131,6 +139,17 @@ fn first(layout: &Layout, database: &str, dedup_window: u32) -> Vec<String> {
                 name: "marks",
                 columns: MARKS,
                 order: "node",
+                partition: None,
+                shard_by: "cityHash64(node)",
+                ttl: None,
+            },
+            "AggregatingMergeTree",
+        ),
+        (
+            Table {
+                name: "expired",
+                columns: EXPIRED,
+                order: "environment, day, node",
                 partition: None,
                 shard_by: "cityHash64(node)",
                 ttl: None,
@@ -201,8 +220,23 @@ impl Layout {
         }
     }
 
+    /// Servers that must have rows before they count as stored; 0 where nothing is replicated.
+    pub(super) fn quorum(&self) -> u32 {
+        match self {
+            Self::Cluster { replicas, has_keeper: true, .. } => *replicas,
+            _ => 0,
+        }
+    }
+
+    /// Deletes rows on all servers, and waits until they are gone.
+    pub(super) fn delete_sql(&self, database: &str, table: &str, condition: &str) -> String {
+        let (database, stored) = (quoted(database), quoted(&self.stored(table)));
+        let everywhere = self.everywhere();
+        format!("ALTER TABLE {database}.{stored}{everywhere} DELETE WHERE {condition} SETTINGS mutations_sync = 2")
+    }
+
     /// The table that holds the rows of `table` on a server.
-    pub(super) fn stored(&self, table: &str) -> String {
+    fn stored(&self, table: &str) -> String {
         match self {
             Self::Single => table.to_owned(),
             Self::Cluster { .. } => format!("{table}_local"),
@@ -222,9 +256,9 @@ mod tests {
     fn every_table_that_holds_rows_remembers_its_blocks_and_writes_through() {
         let cluster = |has_keeper| Layout::Cluster { name: "main".into(), replicas: 2, has_keeper };
         for (layout, window, stored) in [
-            (Layout::Single, " non_replicated_deduplication_window = 7", 3),
-            (cluster(false), " non_replicated_deduplication_window = 7", 3),
-            (cluster(true), " replicated_deduplication_window = 7", 3),
+            (Layout::Single, " non_replicated_deduplication_window = 7", 4),
+            (cluster(false), " non_replicated_deduplication_window = 7", 4),
+            (cluster(true), " replicated_deduplication_window = 7", 4),
         ] {
             let text = all(&layout);
             assert_eq!(text.matches("fsync_after_insert = 1, fsync_part_directory = 1").count(), stored, "{text}");
@@ -232,8 +266,8 @@ mod tests {
             assert_eq!(text.matches("CREATE TABLE IF NOT EXISTS `li\\`ft`.").count(), text.matches("CREATE").count());
         }
         let text = all(&cluster(true));
-        assert_eq!((text.matches("ON CLUSTER `main`").count(), text.matches("ENGINE = Distributed(").count()), (6, 3));
-        assert_eq!(text.matches("ENGINE = Replicated").count(), 3);
+        assert_eq!((text.matches("ON CLUSTER `main`").count(), text.matches("ENGINE = Distributed(").count()), (8, 4));
+        assert_eq!(text.matches("ENGINE = Replicated").count(), 4);
     }
 
     #[test]

@@ -8,6 +8,9 @@ use liftgate_domain::{NodeMark, SealedBatch, Timestamp, Watermark};
 
 use crate::warehouse::sequences::Sequences;
 
+/// How far a node's mark may be behind the newest before it is called out, in milliseconds.
+const BEHIND_MS_MAX: i64 = 600_000;
+
 /// A batch whose rows are stored, on its way into the table `batches`.
 #[derive(Copy, Clone, Debug, Eq, PartialEq)]
 pub(super) struct Confirmed {
@@ -89,6 +92,11 @@ impl Ledger {
         self.recorded = marks;
     }
 
+    /// The marks that are in the table `marks`.
+    pub(super) fn recorded(&self) -> &Watermark {
+        &self.recorded
+    }
+
     /// How far the evidence reaches.
     pub(super) fn watermark(&self) -> Watermark {
         let mut watermark = self.recorded.clone();
@@ -114,6 +122,13 @@ impl Ledger {
         self.recorded.nodes.remove(node);
         self.unrecorded.remove(node);
     }
+}
+
+/// The node that holds the watermark back, when it is far behind the newest mark.
+pub(super) fn straggler(watermark: &Watermark) -> Option<&str> {
+    let newest = watermark.nodes.values().map(|mark| mark.received_at).max()?;
+    let (node, mark) = watermark.nodes.iter().min_by_key(|(_, mark)| mark.received_at)?;
+    (mark.received_at.plus_millis(BEHIND_MS_MAX) < newest).then_some(node.as_str())
 }
 
 #[cfg(test)]
@@ -161,5 +176,15 @@ mod tests {
         ledger.appended(&batch("a", 3, 30), 5);
         assert!(ledger.unrecorded().batches.is_empty());
         assert_eq!((ledger.durable_through("a", 1), ledger.is_durable("a", 2, 3)), (4, false));
+    }
+
+    #[test]
+    fn a_node_far_behind_the_newest_is_named() {
+        let mark = |ms: i64| NodeMark { received_at: Timestamp(ms * 1_000), ..NodeMark::default() };
+        for (a, b, named) in [(0, 600_000, None), (0, 600_001, Some("a")), (900_000, 1, Some("b"))] {
+            let nodes = [("a".to_owned(), mark(a)), ("b".to_owned(), mark(b))].into();
+            assert_eq!(straggler(&Watermark { nodes }), named, "{a} {b}");
+        }
+        assert_eq!(straggler(&Watermark::default()), None);
     }
 }

@@ -4,6 +4,7 @@
 //! events      every row, sorted by environment, kind, name and unit; a month of the sender's time is a partition
 //! batches     which sealed batches are stored, by node, epoch and sequence
 //! marks       how far each node's evidence reaches
+//! expired     how many events retention has taken out, by environment, day and node
 //! migrations  which steps have made these tables
 //! ```
 //!
@@ -15,14 +16,17 @@
 //! | `options`, `connection`, `failure` | how the server is reached, bounds on calls, errors with the next step |
 //! | `layout`, `migrate`, `version` | tables on one server or a cluster, and how they come about |
 //! | `record`, `chunk` | a row as it is stored, a batch as inserts |
-//! | `ledger`, `breaker`, `health` | bookkeeping without input or output |
+//! | `ledger`, `attempts`, `breaker`, `health` | bookkeeping without input or output |
 //! | `question`, `statement`, `relation` | a question in numbers, SQL with parameters, each event once |
 //! | `population`, `values`, `readout` | the statements of a question, and its answer |
+//! | `expiry` | what retention takes out, counted |
 //! | `warehouse` | the port |
 
+mod attempts;
 mod breaker;
 mod chunk;
 mod connection;
+mod expiry;
 mod failure;
 mod health;
 mod layout;

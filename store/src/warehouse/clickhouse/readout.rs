@@ -72,7 +72,7 @@ pub(super) async fn answer(
     let Some(question) = Question::of(query, &answer.watermark) else {
         return Ok(answer);
     };
-    let client = connection.inside();
+    let client = connection.reading();
     let repeats = client.query_raw(&repeats_sql(query.environment));
     let repeats = Repeats::of(connection.rows(repeats).await?);
     let relation = Relation { environment: query.environment, seen: &question.seen, repeats: &repeats };

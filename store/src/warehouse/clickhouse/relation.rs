@@ -27,7 +27,7 @@ pub(super) fn repeats_sql(environment: u64) -> String {
     format!("SELECT event_hash FROM ({}) LIMIT {}", all_repeats(environment), REPEATS_LISTED_MAX + 1)
 }
 
-fn all_repeats(environment: u64) -> String {
+pub(super) fn all_repeats(environment: u64) -> String {
     format!("SELECT event_hash FROM events WHERE environment = {environment} GROUP BY event_hash HAVING count() > 1")
 }
 

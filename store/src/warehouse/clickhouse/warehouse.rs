@@ -6,25 +6,31 @@ use std::time::Duration;
 use async_trait::async_trait;
 use clickhouse::Row;
 use liftgate_domain::{
-    Clock, EventCounts, MomentsAnswer, MomentsQuery, NodeMark, SealedBatch, StoreError, Timestamp, Warehouse, Watermark,
+    Clock, EventCounts, MomentsAnswer, MomentsQuery, NodeMark, SealedBatch, StoreError, Timestamp, Warehouse,
+    Watermark, failpoint,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
+use super::attempts::Attempts;
 use super::breaker::Breaker;
-use super::chunk::chunks;
+use super::chunk::{Chunk, chunks};
 use super::connection::{Connection, InsertTerms};
 use super::health::{ClickHouseHealth, Counters, add, read};
 use super::layout::{Layout, quoted};
-use super::ledger::{Ledger, Unrecorded};
+use super::ledger::{Ledger, Unrecorded, straggler};
 use super::options::ClickHouseOptions;
 use super::question::Seen;
 use super::record::Record;
 use super::relation::{Relation, Repeats, repeats_sql};
 use super::statement::Parameters;
-use super::{migrate, readout};
+use super::{expiry, migrate, readout};
 
+/// How many of a node's last batches are looked up at the start. No log holds so many.
+const BATCHES_READ: u64 = 1_000_000;
+/// The year 2100, in microseconds.
+const FAR_MICROS: i64 = 4_102_444_800_000_000;
 /// How often marks are written and those of other nodes read.
 const TURN: Duration = Duration::from_secs(1);
 
@@ -40,6 +46,7 @@ struct Inner {
     clock: Arc<dyn Clock>,
     ledger: Mutex<Ledger>,
     breaker: Mutex<Breaker>,
+    attempts: Mutex<Attempts>,
     counters: Counters,
     evidence: watch::Sender<Watermark>,
     /// One writer of marks at a time, so that older ones never follow newer ones.
@@ -91,6 +98,7 @@ impl ClickHouseWarehouse {
         options.check()?;
         let pause_ms = i64::try_from(options.breaker_pause.as_millis()).unwrap_or(i64::MAX);
         let breaker = Mutex::new(Breaker::new(options.breaker_failures, pause_ms));
+        let attempts = Mutex::new(Attempts::since(clock.now()));
         let connection = Connection::new(options);
         let layout = migrate::prepare(&connection).await?;
         let inner = Arc::new(Inner {
@@ -99,6 +107,7 @@ impl ClickHouseWarehouse {
             clock,
             ledger: Mutex::default(),
             breaker,
+            attempts,
             counters: Counters::default(),
             evidence: watch::Sender::default(),
             recording: tokio::sync::Mutex::default(),
@@ -129,20 +138,21 @@ impl ClickHouseWarehouse {
         }
     }
 
-    /// Deletes the environment's events of before an instant, by their corrected time. Answers how many rows. On a
-    /// cluster without Keeper it deletes those of the server that it is connected to: call it on each. When the server
-    /// takes longer than the timeout of queries, it goes on by itself after the error.
+    /// Deletes the environment's events whose days (UTC, by their corrected time) end no later than `before`. Answers how
+    /// many distinct events went; [`ClickHouseWarehouse::expired`] adds them up. What no mark covers yet goes the next
+    /// time. On a cluster without Keeper it deletes those of the server that it is connected to: call it on each. When
+    /// the server takes longer than the timeout of queries, it goes on by itself after the error.
     pub async fn expire(&self, environment: u64, before: Timestamp) -> Result<u64, StoreError> {
-        let connection = &self.inner.connection;
-        let condition = format!("environment = {environment} AND toUnixTimestamp64Micro(ts) < {}", before.as_micros());
-        let sql = format!("SELECT count() FROM events WHERE {condition}");
-        let count = async || connection.row::<u64>(connection.inside().query_raw(&sql)).await;
-        let rows = count().await?;
-        if rows == 0 {
-            return Ok(0);
-        }
-        self.inner.delete("events", &condition, &Parameters::default()).await?;
-        Ok(rows.saturating_sub(count().await?))
+        let inner = &self.inner;
+        inner.record().await?;
+        inner.read_marks().await?;
+        let marks = lock(&inner.ledger).recorded().clone();
+        expiry::expire(&inner.connection, &inner.layout, environment, before, &marks).await
+    }
+
+    /// How many distinct events of an environment have expired so far, whichever node took them out.
+    pub async fn expired(&self, environment: u64) -> Result<u64, StoreError> {
+        expiry::expired(&self.inner.connection, environment).await
     }
 
     /// Forgets the mark of a node that is gone for good, which would hold the watermark back for ever. Its rows stay.
@@ -152,7 +162,9 @@ impl ClickHouseWarehouse {
             let _turn = self.inner.recording.lock().await;
             let mut parameters = Parameters::default();
             let condition = format!("node = {}", parameters.text(node));
-            self.inner.delete("marks", &condition, &parameters).await?;
+            let connection = &self.inner.connection;
+            let sql = self.inner.layout.delete_sql(&connection.options().database, "marks", &condition);
+            connection.execute(parameters.query(&connection.inside(), &sql)).await?;
             lock(&self.inner.ledger).forget(node);
         }
         self.inner.read_marks().await?;
@@ -226,8 +238,10 @@ impl Inner {
         let mut stored = 0;
         if !batch.rows.is_empty() && !is_known {
             stored = self.store(batch).await?;
+            failpoint::hit("clickhouse.inserted");
         }
         lock(&self.ledger).appended(batch, stored);
+        failpoint::hit("clickhouse.remembered");
         self.publish();
         Ok(())
     }
@@ -241,23 +255,37 @@ impl Inner {
             )));
         }
         let began = self.clock.now();
-        let mut rows = 0;
-        for chunk in chunks(batch) {
-            let terms = InsertTerms { token: Some(&chunk.token), quorum: self.quorum() };
-            let records = chunk.rows.iter().map(|row| Record::of(row, batch));
-            if let Err(error) = self.connection.insert::<Record<'_>>("events", &terms, records).await {
-                lock(&self.breaker).failed(self.clock.now());
-                add(&self.counters.inserts_failed, 1);
-                // What is wrong with a server can be mended while the log keeps the batch.
-                return Err(StoreError::Unavailable(match error {
-                    StoreError::Unavailable(text) => text,
-                    other => other.to_string(),
-                }));
-            }
-            add(&self.counters.inserts, 1);
-            add(&self.counters.bytes, chunk.bytes as u64);
-            rows += chunk.rows.len() as u64;
+        let is_doubtful = lock(&self.attempts).begin(batch);
+        let chunks = chunks(batch);
+        let rows = chunks.iter().map(|chunk| chunk.rows.len() as u64).sum();
+        let mut outcome = self.insert(batch, &chunks, "").await;
+        if is_doubtful && outcome.is_ok() {
+            outcome = match self.found(batch).await {
+                Ok(found) if found >= rows => Ok(()),
+                Ok(found) => {
+                    tracing::warn!(
+                        node = &*batch.node,
+                        batch.epoch,
+                        batch.sequence,
+                        rows,
+                        found,
+                        "ClickHouse remembers a batch without having all of its rows; they are inserted anew."
+                    );
+                    self.insert(batch, &chunks, &format!("~{}", began.as_micros())).await
+                }
+                Err(error) => Err(error),
+            };
         }
+        if let Err(error) = outcome {
+            lock(&self.breaker).failed(self.clock.now());
+            add(&self.counters.inserts_failed, 1);
+            // What is wrong with a server can be mended while the log keeps the batch.
+            return Err(StoreError::Unavailable(match error {
+                StoreError::Unavailable(text) => text,
+                other => other.to_string(),
+            }));
+        }
+        lock(&self.attempts).stored(batch);
         lock(&self.breaker).succeeded();
         add(&self.counters.rows, rows);
         let took = self.clock.now().micros_since(began);
@@ -265,11 +293,37 @@ impl Inner {
         Ok(rows)
     }
 
-    fn quorum(&self) -> u32 {
-        match self.layout {
-            Layout::Cluster { replicas, has_keeper: true, .. } => replicas,
-            _ => 0,
+    async fn insert(&self, batch: &SealedBatch, chunks: &[Chunk<'_>], suffix: &str) -> Result<(), StoreError> {
+        for chunk in chunks {
+            let token = format!("{}{suffix}", chunk.token);
+            let terms = InsertTerms { token: Some(&token), quorum: self.layout.quorum() };
+            let records = chunk.rows.iter().map(|row| Record::of(row, batch));
+            self.connection.insert::<Record<'_>>("events", &terms, records).await?;
+            add(&self.counters.inserts, 1);
+            add(&self.counters.bytes, chunk.bytes as u64);
         }
+        Ok(())
+    }
+
+    /// How many rows of the batch the server really has.
+    async fn found(&self, batch: &SealedBatch) -> Result<u64, StoreError> {
+        let times = batch.rows.iter().map(|row| row.ts_client.as_micros());
+        let (first, last) = (times.clone().min().unwrap_or(0), times.max().unwrap_or(0));
+        let mut parameters = Parameters::default();
+        let node = parameters.text(&*batch.node);
+        // Months in which the batch has no rows need not be read; the server knows no times far outside our era.
+        let months = match (0..FAR_MICROS).contains(&first) && (0..FAR_MICROS).contains(&last) {
+            true => {
+                format!(" AND ts_client BETWEEN fromUnixTimestamp64Micro({first}) AND fromUnixTimestamp64Micro({last})")
+            }
+            false => String::new(),
+        };
+        let sql = format!(
+            "SELECT uniqExact(environment, event_id, unit_type) FROM events WHERE node = {node} AND epoch = {} AND \
+             sequence = {}{months}",
+            batch.epoch, batch.sequence
+        );
+        self.connection.row(parameters.query(&self.connection.reading(), &sql)).await
     }
 
     /// Writes down which batches are stored and how far the evidence reaches.
@@ -277,7 +331,7 @@ impl Inner {
         let _turn = self.recording.lock().await;
         let unrecorded = lock(&self.ledger).unrecorded();
         let Unrecorded { batches, marks } = &unrecorded;
-        let terms = InsertTerms { token: None, quorum: self.quorum() };
+        let terms = InsertTerms { token: None, quorum: self.layout.quorum() };
         if !batches.is_empty() {
             let records = batches.iter().map(|((node, epoch, sequence), confirmed)| BatchRecord {
                 node,
@@ -287,6 +341,7 @@ impl Inner {
                 rows: confirmed.rows,
             });
             self.connection.insert::<BatchRecord<'_>>("batches", &terms, records).await?;
+            failpoint::hit("clickhouse.batches_recorded");
         }
         if !marks.is_empty() {
             let records = marks.iter().map(|(node, mark)| MarkRecord {
@@ -295,6 +350,7 @@ impl Inner {
                 received_through: mark.received_at.as_micros(),
             });
             self.connection.insert::<MarkRecord<'_>>("marks", &terms, records).await?;
+            failpoint::hit("clickhouse.marks_recorded");
         }
         lock(&self.ledger).record(&unrecorded);
         Ok(())
@@ -316,11 +372,14 @@ impl Inner {
 
     async fn read_batches(&self) -> Result<(), StoreError> {
         // Neighbouring sequences, less their position, have the same number: an unbroken range.
-        let sql = "SELECT toString(node) AS node, epoch, min(sequence) AS first, max(sequence) AS last FROM \
+        let sql = format!(
+            "SELECT toString(node) AS node, epoch, min(sequence) AS first, max(sequence) AS last FROM \
                    (SELECT node, epoch, sequence, sequence - row_number() OVER (PARTITION BY node, epoch ORDER BY \
-                   sequence) AS range FROM (SELECT DISTINCT node, epoch, sequence FROM batches)) \
-                   GROUP BY node, epoch, range";
-        let found: Vec<FoundBatches> = self.connection.rows(self.connection.inside().query_raw(sql)).await?;
+                   sequence) AS range FROM (SELECT DISTINCT node, epoch, sequence FROM batches GLOBAL INNER JOIN \
+                   (SELECT node, epoch, max(sequence) AS newest FROM batches GROUP BY node, epoch) AS ends \
+                   USING (node, epoch) WHERE sequence + {BATCHES_READ} > newest)) GROUP BY node, epoch, range"
+        );
+        let found: Vec<FoundBatches> = self.connection.rows(self.connection.inside().query_raw(&sql)).await?;
         let mut ledger = lock(&self.ledger);
         for batches in found {
             ledger.found(&batches.node, batches.epoch, batches.first, batches.last);
@@ -340,7 +399,7 @@ impl Inner {
     }
 
     async fn counts(&self, environment: u64) -> Result<EventCounts, StoreError> {
-        let client = self.connection.inside();
+        let client = self.connection.reading();
         let stored = format!("SELECT count() FROM events WHERE environment = {environment}");
         let repeats: Vec<u64> = self.connection.rows(client.query_raw(&repeats_sql(environment))).await?;
         let repeats = Repeats::of(repeats);
@@ -358,24 +417,13 @@ impl Inner {
         let surplus = stored.saturating_sub(found.distinct);
         Ok(EventCounts { exposures: found.exposures, metrics: found.metrics, surplus })
     }
-
-    /// Deletes rows on all servers, and waits until they are gone.
-    async fn delete(&self, table: &str, condition: &str, parameters: &Parameters) -> Result<(), StoreError> {
-        let database = quoted(&self.connection.options().database);
-        let stored = quoted(&self.layout.stored(table));
-        let sql = format!(
-            "ALTER TABLE {database}.{stored}{} DELETE WHERE {condition} SETTINGS mutations_sync = 2",
-            self.layout.everywhere()
-        );
-        self.connection.execute(parameters.query(&self.connection.inside(), &sql)).await
-    }
 }
 
 /// Writes marks and reads those of others until the warehouse is gone.
 async fn take_turns(inner: Weak<Inner>) {
     let mut ticks = tokio::time::interval(TURN);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut is_failing = false;
+    let (mut is_failing, mut behind) = (false, None);
     loop {
         ticks.tick().await;
         let Some(inner) = inner.upgrade() else {
@@ -393,6 +441,14 @@ async fn take_turns(inner: Weak<Inner>) {
             _ => {}
         }
         is_failing = outcome.is_err();
+        let now_behind = straggler(&inner.evidence.borrow()).map(str::to_owned);
+        if let Some(node) = now_behind.as_deref().filter(|_| now_behind != behind) {
+            tracing::warn!(
+                node,
+                "A node is far behind the others and holds all decisions back: start it, or retire it."
+            );
+        }
+        behind = now_behind;
     }
 }
 

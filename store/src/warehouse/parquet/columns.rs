@@ -3,13 +3,31 @@
 
 use arrow::array::{
     Array, ArrayRef, ArrowPrimitiveType, AsArray, DictionaryArray, Float64Array, PrimitiveArray, RecordBatch,
-    StringArray, TimestampMicrosecondArray,
+    StringArray,
 };
-use arrow::datatypes::{Float64Type, Int32Type, TimestampMicrosecondType, UInt32Type, UInt64Type};
+use arrow::datatypes::{
+    Float64Type, Int32Type, Int64Type, TimestampMillisecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+};
 use liftgate_domain::StoreError;
 
-pub(super) fn times<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a TimestampMicrosecondArray, StoreError> {
-    primitive::<TimestampMicrosecondType>(batch, name)
+use super::schema;
+
+/// The instants of the rows of a batch, in microseconds.
+pub(super) fn times(batch: &RecordBatch) -> Result<Vec<i64>, StoreError> {
+    let ms = primitive::<TimestampMillisecondType>(batch, schema::TS)?;
+    let us = primitive::<UInt16Type>(batch, schema::TS_US)?;
+    let instant = |(ms, us): (&i64, &u16)| ms.wrapping_mul(1_000).wrapping_add(i64::from(*us));
+    Ok(ms.values().iter().zip(us.values()).map(instant).collect())
+}
+
+/// When the rows of a batch were received, in microseconds; `times` are their instants.
+pub(super) fn received(batch: &RecordBatch, times: &[i64]) -> Result<Vec<i64>, StoreError> {
+    let after = primitive::<Int64Type>(batch, schema::RECEIVED_AFTER_US)?;
+    Ok(times.iter().zip(after.values()).map(|(ts, after)| ts.wrapping_add(*after)).collect())
+}
+
+pub(super) fn u8s<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a PrimitiveArray<UInt8Type>, StoreError> {
+    primitive::<UInt8Type>(batch, name)
 }
 
 pub(super) fn u64s<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a PrimitiveArray<UInt64Type>, StoreError> {
@@ -45,8 +63,8 @@ fn wrong_type(name: &str) -> StoreError {
 
 /// A dictionary column: a text is looked at once a batch, not once a row.
 pub(super) struct Names<'a> {
-    keys: &'a PrimitiveArray<Int32Type>,
-    values: &'a StringArray,
+    pub(super) keys: &'a PrimitiveArray<Int32Type>,
+    pub(super) values: &'a StringArray,
 }
 
 impl<'a> Names<'a> {

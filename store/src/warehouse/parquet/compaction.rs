@@ -1,116 +1,124 @@
-//! Which small files become one. Every flush leaves a few small files; a partition that has gathered many of them is
-//! read, sorted and written anew, and a manifest record exchanges old for new.
+//! Which files become one. Every flush leaves small files; of those of one partition and bucket that are about equally
+//! large, eight become one, so that a row is written again only as often as its file grows by a factor of eight. Once
+//! a day is over what is left of it becomes one file a bucket.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use liftgate_domain::{RowKind, StoreError};
+use liftgate_domain::RowKind;
 
 use super::data_file::DataFile;
-use super::record::FileEntry;
+use super::layout;
+use super::merge::Merge;
+use super::record::Bucket;
 use super::snapshot::Snapshot;
-use super::writer::{self, BUCKETED_ROWS_MIN, Target};
+use super::writer::BUCKETED_ROWS_MIN;
 
-/// Small files that a partition may have.
-pub(super) const SMALL_FILES_MAX: usize = 64;
-/// Compressed bytes that one merge reads. Rows can be long, so that their number alone bounds no memory.
-const INPUT_BYTES_MAX: u64 = 64 << 20;
+/// Files of about one size that become one.
+pub(super) const FILES_A_MERGE: usize = 8;
+/// Files that one merge reads at most: each has a few thousand rows in memory.
+const FILES_A_MERGE_MAX: usize = 32;
+/// Rows up to which files are about equally small.
+const SMALLEST_ROWS: u64 = 4_096;
+/// How long after its end a day is over: senders are late.
+const SETTLED_AFTER_US: i64 = 3_600_000_000;
+/// A file of a day that is over is left as it is when it is this many times larger than all others together.
+const SETTLED_FACTOR: u64 = 8;
 
-/// Files of one partition to be merged.
-pub(super) struct Merge {
-    pub(super) files: Vec<Arc<DataFile>>,
-}
+type Group = (u64, RowKind, String, Option<Bucket>);
 
-/// The most small files of one partition that can be merged at a time, of those partitions that have too many: smallest
-/// first, no more than `rows_max` rows and [`INPUT_BYTES_MAX`], which are in memory while they are merged.
-pub(super) fn next(snapshot: &Snapshot, rows_max: u64) -> Option<Merge> {
-    let mut partitions: BTreeMap<(u64, RowKind, &str), Vec<&Arc<DataFile>>> = BTreeMap::new();
-    for file in snapshot.files.iter().filter(|file| file.entry.rows < BUCKETED_ROWS_MIN as u64) {
+/// The merge that is most due: the one that makes the most files into few.
+pub(super) fn next(snapshot: &Snapshot) -> Option<Merge> {
+    let reached = snapshot.watermark.time().map_or(i64::MIN, |time| time.as_micros());
+    let settled_before = layout::day_text(layout::day_number(reached.saturating_sub(SETTLED_AFTER_US)));
+    let mut groups: BTreeMap<Group, Vec<&Arc<DataFile>>> = BTreeMap::new();
+    for file in &snapshot.files {
         let entry = &file.entry;
-        partitions.entry((entry.environment, entry.kind, &entry.day)).or_default().push(file);
+        groups.entry((entry.environment, entry.kind, entry.day.clone(), entry.bucket)).or_default().push(file);
     }
-    let crowded = partitions.into_values().filter(|files| files.len() > SMALL_FILES_MAX);
-    crowded.filter_map(|files| smallest(files, rows_max)).max_by_key(|merge| merge.files.len())
+    let due = groups.into_iter().filter_map(|((_, _, day, bucket), mut files)| {
+        files.sort_by_key(|file| file.entry.rows);
+        let chosen = of_one_size(&files).or_else(|| (day < settled_before).then(|| settling(&files)).flatten())?;
+        let rows: u64 = chosen.iter().map(|file| file.entry.rows).sum();
+        let into_buckets = bucket.is_none() && rows >= BUCKETED_ROWS_MIN as u64;
+        Some(Merge { files: chosen.into_iter().cloned().collect(), into_buckets })
+    });
+    due.max_by_key(|merge| merge.files.len())
 }
 
-fn smallest(mut files: Vec<&Arc<DataFile>>, rows_max: u64) -> Option<Merge> {
-    files.sort_by_key(|file| file.entry.rows);
-    let (mut rows, mut bytes) = (0, 0);
-    let fits = |file: &&&Arc<DataFile>| {
-        rows += file.entry.rows;
-        bytes += file.entry.bytes;
-        rows <= rows_max && bytes <= INPUT_BYTES_MAX
-    };
-    let files: Vec<Arc<DataFile>> = files.iter().take_while(fits).map(|file| Arc::clone(file)).collect();
-    (files.len() > 1).then_some(Merge { files })
+/// The smallest files of about one size that are enough for a merge; `files` are sorted by rows.
+fn of_one_size<'a>(files: &[&'a Arc<DataFile>]) -> Option<Vec<&'a Arc<DataFile>>> {
+    let enough = files.chunk_by(|a, b| size(a) == size(b)).find(|alike| alike.len() >= FILES_A_MERGE)?;
+    Some(enough.iter().copied().take(FILES_A_MERGE_MAX).collect())
 }
 
-impl Merge {
-    /// Writes the files' rows anew.
-    pub(super) fn write(&self, target: &Target<'_>) -> Result<Vec<FileEntry>, StoreError> {
-        let mut rows: Vec<RecordBatch> = Vec::new();
-        for file in &self.files {
-            for row_group in 0..file.row_groups()? {
-                file.read_all(row_group, |batch| {
-                    rows.push(batch.clone());
-                    Ok(())
-                })?;
-            }
-        }
-        let Some(first) = self.files.first() else {
-            return Ok(Vec::new());
-        };
-        writer::write_rows(target, first.entry.environment, first.entry.kind, &rows)
-    }
+fn size(file: &DataFile) -> u32 {
+    (file.entry.rows / SMALLEST_ROWS).max(1).ilog2() / 3
+}
 
-    /// The paths that no longer count.
-    pub(super) fn paths(&self) -> Vec<String> {
-        self.files.iter().map(|file| file.entry.path.clone()).collect()
-    }
-
-    pub(super) fn contains(&self, file: &Arc<DataFile>) -> bool {
-        self.files.iter().any(|merged| Arc::ptr_eq(merged, file))
-    }
+/// What is left of a day that is over; `None` when that would mean writing a large file again for little.
+fn settling<'a>(files: &[&'a Arc<DataFile>]) -> Option<Vec<&'a Arc<DataFile>>> {
+    let (largest, others) = files.split_last()?;
+    let others_rows: u64 = others.iter().map(|file| file.entry.rows).sum();
+    let is_due = !others.is_empty() && largest.entry.rows <= others_rows.saturating_mul(SETTLED_FACTOR);
+    is_due.then(|| files.iter().copied().take(FILES_A_MERGE_MAX).collect())
 }
 
 #[cfg(test)]
 mod tests {
     use std::path::Path;
 
+    use liftgate_domain::{NodeMark, Timestamp};
+
+    use super::super::record::FileEntry;
     use super::*;
 
-    /// `count` files of one day, of these rows and bytes each.
-    fn files(day: &str, count: usize, rows: u64, bytes: u64) -> impl Iterator<Item = Arc<DataFile>> {
-        (0..count).map(move |number| {
-            let path = format!("{day}/{number}");
-            let (day, kind) = (day.to_owned(), RowKind::Metric);
-            let entry = FileEntry { path, environment: 1, kind, day, rows, bytes, runs: None, names: None };
+    fn files(day: &str, rows: &[u64]) -> Vec<Arc<DataFile>> {
+        let file = |(number, rows): (usize, &u64)| {
+            let entry = FileEntry {
+                path: format!("{day}/{number}"),
+                version: 2,
+                environment: 1,
+                kind: RowKind::Metric,
+                day: day.to_owned(),
+                bucket: None,
+                rows: *rows,
+                events: *rows,
+                bytes: 1,
+                runs: None,
+                names: None,
+            };
             Arc::new(DataFile::new(Path::new("nowhere"), entry))
-        })
+        };
+        rows.iter().enumerate().map(file).collect()
     }
 
     #[test]
-    fn merges_as_much_as_fits_of_a_partition_that_has_too_many_files() {
-        const MIB: u64 = 1 << 20;
-        let merged = |files: Vec<Arc<DataFile>>| {
-            next(&Snapshot { files, ..Snapshot::default() }, 1_000).map_or(0, |merge| merge.files.len())
+    fn files_of_one_size_are_merged_and_what_is_left_once_the_day_is_over() {
+        let merged = |files: Vec<Arc<DataFile>>, now: &str| {
+            let mut snapshot = Snapshot { files, ..Snapshot::default() };
+            let received_at: Timestamp = now.parse().unwrap();
+            snapshot.watermark.advance("a", NodeMark { epoch: 1, sequence: 1, received_at });
+            next(&snapshot).map(|merge| {
+                let mut rows: Vec<u64> = merge.files.iter().map(|file| file.entry.rows).collect();
+                rows.sort_unstable();
+                (rows, merge.into_buckets)
+            })
         };
-        for (count, rows, bytes, expected) in [
-            (SMALL_FILES_MAX, 1, 1, 0),
-            (SMALL_FILES_MAX + 1, 1, 1, SMALL_FILES_MAX + 1),
-            (SMALL_FILES_MAX + 1, 100, 1, 10),
-            (SMALL_FILES_MAX + 1, 1, 4 * MIB, 16),
-            (SMALL_FILES_MAX + 1, 1, 40 * MIB, 0),
-        ] {
-            assert_eq!(
-                merged(files("a", count, rows, bytes).collect()),
-                expected,
-                "{count} of {rows} rows, {bytes} bytes"
-            );
-        }
-        let too_large = files("a", SMALL_FILES_MAX + 9, 1, 40 * MIB);
-        let next_to_it = files("b", SMALL_FILES_MAX + 1, 1, 1);
-        assert_eq!(merged(too_large.chain(next_to_it).collect()), SMALL_FILES_MAX + 1);
+        let (during, after) = ("2026-03-01T23:59:59Z", "2026-03-02T01:00:00Z");
+        let seven = [10, 20, 30, 40, 50, 60, 70];
+        let eight = [10, 20, 30, 40, 50, 60, 70, 4_000];
+        let of_day = |rows: &[u64]| files("2026-03-01", rows);
+        assert_eq!(merged(of_day(&seven), during), None);
+        assert_eq!(merged(of_day(&seven), after), Some((seven.to_vec(), false)));
+        assert_eq!(merged(of_day(&eight), during), Some((eight.to_vec(), false)));
+        assert_eq!(merged(of_day(&[20_000; 8]), during), Some((vec![20_000; 8], true)));
+        // One file, and a large one with little beside it, stay as they are.
+        assert_eq!(merged(of_day(&[10]), after), None);
+        assert_eq!(merged(of_day(&[10, 1_000]), after), None);
+        assert_eq!(merged(of_day(&[200, 1_000]), after), Some((vec![200, 1_000], false)));
+        // The more crowded partition comes first.
+        let both = [of_day(&seven), files("2026-02-28", &[1; 9])].concat();
+        assert_eq!(merged(both, during), Some((vec![1; 9], false)));
     }
 }

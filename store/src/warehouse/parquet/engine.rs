@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use datafusion::prelude::{SessionConfig, SessionContext};
 use liftgate_domain::StoreError;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::Semaphore;
 use tokio::task::JoinError;
 
@@ -23,8 +23,8 @@ impl Engine {
     pub(super) fn start(threads: usize) -> Result<Self, StoreError> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(threads)
-            // One more than may answer questions at a time, so that a flush never waits behind them all.
-            .max_blocking_threads(threads + 1)
+            // More than may answer questions at a time, so that neither a flush nor a merge waits behind them all.
+            .max_blocking_threads(threads + 3)
             .thread_name("warehouse")
             .build()
             .map_err(|error| StoreError::Unavailable(format!("could not start the warehouse's threads: {error}")))?;
@@ -77,6 +77,11 @@ impl Engine {
         if let Some(runtime) = &self.runtime {
             drop(runtime.spawn_blocking(work));
         }
+    }
+
+    /// For what must wait for a future while it blocks.
+    pub(super) fn handle(&self) -> Result<Handle, StoreError> {
+        Ok(self.runtime()?.handle().clone())
     }
 
     fn runtime(&self) -> Result<&Runtime, StoreError> {

@@ -1,27 +1,32 @@
 //! The first pass over the rows: who was exposed to the run, first when, in which stage and arm.
+//!
+//! Units are kept in partitions by their hash, each under a lock of its own; a file of a bucket touches few of them.
 
-use std::collections::{BTreeMap, HashMap};
-use std::hash::{BuildHasherDefault, Hasher};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use arrow::array::{Array, RecordBatch};
-use liftgate_domain::{ArmCount, RowKind, StoreError, Timestamp};
+use liftgate_domain::{RowKind, StoreError};
 use liftgate_evaluator::Design;
 
-use super::censoring::FirstSeen;
 use super::columns::{self, Names, opt};
 use super::identity::Repeats;
+use super::pruning::Asked;
 use super::question::Question;
-use super::scan::{pieces, scan};
+use super::scan::{lanes, scan};
 use super::schema;
 use super::snapshot::Snapshot;
+use super::units::{OfEntries, UnitHasher, UnitIndex};
 
-const COLUMNS: [&str; 10] = [
-    schema::EVENT_ID,
+/// Parts of the range of unit hashes. Sums are put together partition by partition, so their number is fixed.
+pub(super) const PARTITIONS: usize = 16;
+/// Units of a partition, so that a partition and a position in it fit 32 bits with some to spare.
+pub(super) const PARTITION_UNITS_MAX: usize = 1 << 27;
+
+const COLUMNS: [&str; 9] = [
     schema::TS,
-    schema::RECEIVED_AT,
+    schema::TS_US,
     schema::UNIT_TYPE,
-    schema::UNIT_HASH,
+    schema::UNIT_ID,
     schema::VARIATION,
     schema::RUN,
     schema::STAGE,
@@ -29,112 +34,144 @@ const COLUMNS: [&str; 10] = [
     schema::BUCKET,
 ];
 
-/// The analysed units of a run.
-pub(super) struct Population {
-    /// Ascending by hash, so that sums over units round alike however the rows were stored.
-    pub(super) units: Vec<AnalysedUnit>,
-    /// Stages and arms that have units, ascending.
-    pub(super) strata: Vec<ArmCount>,
-    pub(super) treated_units: u64,
-    pub(super) crossover_units: u64,
-    pub(super) last_treatment_at: Option<Timestamp>,
-    pub(super) last_control_at: Option<Timestamp>,
+/// The partition of a unit.
+pub(super) fn partition_of(hash: u64) -> usize {
+    (hash >> (u64::BITS - PARTITIONS.ilog2())) as usize
 }
 
-/// A unit with one arm.
-pub(super) struct AnalysedUnit {
-    pub(super) hash: u64,
-    pub(super) first_ts: i64,
-    /// The instant from which it no longer counts in decisions.
-    pub(super) leaves_at: i64,
-    /// Position in [`Population::strata`].
-    pub(super) stratum: usize,
+/// All units that the question's runs have seen.
+pub(super) struct Exposed {
+    pub(super) partitions: Vec<Partition>,
+    /// What [`SeenUnit::arm`] means.
+    pub(super) arms: Vec<String>,
+    pub(super) last_treatment_at: Option<i64>,
+    pub(super) last_control_at: Option<i64>,
 }
 
-/// Unit hashes are hashes already.
+/// The units of a partition.
 #[derive(Default)]
-pub(super) struct AsIs(u64);
-
-impl Hasher for AsIs {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        self.0 = xxhash_rust::xxh3::xxh3_64(bytes);
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
+pub(super) struct Partition {
+    pub(super) index: UnitIndex,
+    /// In the order of `index`.
+    pub(super) units: Vec<SeenUnit>,
 }
 
-pub(super) type ByUnit<T> = HashMap<u64, T, BuildHasherDefault<AsIs>>;
+/// What is known of one unit; small, since there are many.
+#[derive(Copy, Clone, Debug)]
+pub(super) struct SeenUnit {
+    pub(super) first_ts: i64,
+    pub(super) stage: u32,
+    /// [`NO_BUCKET`] when it is not known.
+    bucket: u32,
+    /// Position in [`Exposed::arms`], or [`NO_ARM`] without an exposure that is considered.
+    arm: u16,
+    pub(super) in_several_arms: bool,
+    pub(super) treated: bool,
+    pub(super) excluded: bool,
+    /// Another exposure has the first one's time: the smaller event id decides.
+    pub(super) is_tied: bool,
+}
 
+const NO_BUCKET: u32 = u32::MAX;
+const NO_ARM: u16 = u16::MAX;
+
+/// What a thread has gathered and needs again.
 #[derive(Default)]
 struct Gathered {
-    units: ByUnit<Unit>,
+    hasher: Option<UnitHasher>,
+    /// Of each unit of a dictionary its [`Position`] as a number, or [`UNKNOWN`], or [`SOUGHT`].
+    entries: OfEntries<u32>,
+    /// Units of the batch that are looked up together: many misses of the cache at a time take little longer than one.
+    sought: Vec<(u32, u64)>,
+    hits: Vec<Hit>,
     last_treatment_at: Option<i64>,
     last_control_at: Option<i64>,
 }
 
-#[derive(Default)]
-struct Unit {
-    first: Option<First>,
-    in_several_arms: bool,
+pub(super) const UNKNOWN: u32 = u32::MAX;
+pub(super) const SOUGHT: u32 = u32::MAX - 1;
+
+/// A row that says something of a unit.
+#[derive(Copy, Clone)]
+struct Hit {
+    key: u32,
+    row: u32,
     treated: bool,
+    excluded: bool,
+    considered: bool,
 }
 
-struct First {
-    ts: i64,
-    event_id: Box<str>,
-    stage: u32,
-    bucket: Option<u32>,
-    /// Position in [`Arms`].
-    arm: usize,
-}
+/// A unit's partition and its place there, in one number.
+#[derive(Copy, Clone)]
+pub(super) struct Position(pub(super) u32);
 
-/// The arms met so far; their positions are the same for all threads.
-#[derive(Default)]
-struct Arms(Mutex<Vec<String>>);
+impl Position {
+    pub(super) fn new(partition: usize, unit: u32) -> Self {
+        Self((partition * PARTITION_UNITS_MAX) as u32 + unit)
+    }
 
-impl Arms {
-    fn position(&self, arm: &str) -> usize {
-        let mut arms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        arms.iter().position(|known| known == arm).unwrap_or_else(|| {
-            arms.push(arm.to_owned());
-            arms.len() - 1
-        })
+    pub(super) fn partition(self) -> usize {
+        self.0 as usize / PARTITION_UNITS_MAX
+    }
+
+    pub(super) fn unit(self) -> u32 {
+        self.0 % PARTITION_UNITS_MAX as u32
     }
 }
 
-/// Finds the analysed units of the question's run.
-pub(super) fn population(
+/// Which exposures count as ones.
+pub(super) struct Rules<'a> {
+    question: &'a Question<'a>,
+    arms: Mutex<Vec<String>>,
+}
+
+/// Finds the units of the question's run, and those that it excludes.
+pub(super) fn exposed(
     snapshot: &Snapshot,
     question: &Question<'_>,
     repeats: &Repeats,
     threads: usize,
-) -> Result<Population, StoreError> {
-    let (environment, run) = (question.query.environment, question.query.history.number);
-    let files = snapshot.files_of(environment, RowKind::Exposure).filter(|file| file.entry.may_have_run(run));
-    let pieces = pieces(files, snapshot.tail_of(environment, RowKind::Exposure))?;
-    let columns = repeats.with_columns(&COLUMNS);
-    let arms = Arms::default();
-    let gathered =
-        scan(&pieces, &columns, threads, |gathered: &mut Gathered, rows| gathered.add(rows, question, repeats, &arms))?;
-    let all = gathered.into_iter().reduce(Gathered::merge).unwrap_or_default();
-    let arms = arms.0.into_inner().unwrap_or_else(PoisonError::into_inner);
-    Ok(all.into_population(question, &arms))
+) -> Result<Exposed, StoreError> {
+    let asked = Asked::Runs(question.runs());
+    let lanes = lanes(snapshot, question.query.environment, RowKind::Exposure, &asked)?;
+    let mut columns = COLUMNS.to_vec();
+    columns.push(schema::RECEIVED_AFTER_US);
+    let columns = repeats.with_columns(&columns);
+    let rules = Rules { question, arms: Mutex::default() };
+    let partitions: Vec<Mutex<Partition>> = (0..PARTITIONS).map(|_| Mutex::default()).collect();
+    let gathered = scan(&lanes, &columns, threads, |gathered: &mut Gathered, rows| {
+        gathered.add(rows, &rules, repeats, &partitions)
+    })?;
+    let unlocked = |partition: Mutex<Partition>| partition.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(Exposed {
+        partitions: partitions.into_iter().map(unlocked).collect(),
+        arms: rules.arms.into_inner().unwrap_or_else(PoisonError::into_inner),
+        last_treatment_at: gathered.iter().filter_map(|thread| thread.last_treatment_at).max(),
+        last_control_at: gathered.iter().filter_map(|thread| thread.last_control_at).max(),
+    })
+}
+
+impl Rules<'_> {
+    /// The position of an arm, the same for all threads.
+    fn arm(&self, arm: &str) -> u16 {
+        let mut arms = self.arms.lock().unwrap_or_else(PoisonError::into_inner);
+        let position = arms.iter().position(|known| known == arm).unwrap_or_else(|| {
+            arms.push(arm.to_owned());
+            arms.len() - 1
+        });
+        u16::try_from(position).unwrap_or(NO_ARM)
+    }
 }
 
 impl Gathered {
     fn add(
         &mut self,
         rows: &RecordBatch,
-        question: &Question<'_>,
+        rules: &Rules<'_>,
         repeats: &Repeats,
-        arms: &Arms,
+        partitions: &[Mutex<Partition>],
     ) -> Result<(), StoreError> {
+        let question = rules.question;
         let history = &question.query.history;
         let (treatment, control) = match &history.design {
             Design::Ramp { treatment, control } => (Some(treatment.as_str()), Some(control.as_str())),
@@ -144,117 +181,140 @@ impl Gathered {
         let variations = Names::of(rows, schema::VARIATION)?;
         let is_treatment = variations.map(|text| Some(text) == treatment);
         let is_control = variations.map(|text| Some(text) == control);
-        let arm_positions = Names::of(rows, schema::ARM)?.map(|arm| arms.position(arm));
-        let event_ids = columns::texts(rows, schema::EVENT_ID)?;
-        let (times, received) = (columns::times(rows, schema::TS)?, columns::times(rows, schema::RECEIVED_AT)?);
-        let (runs, hashes) = (columns::u64s(rows, schema::RUN)?, columns::u64s(rows, schema::UNIT_HASH)?);
+        let arms = Names::of(rows, schema::ARM)?.map(|arm| rules.arm(arm));
+        let times = columns::times(rows)?;
+        let received = columns::received(rows, &times)?;
+        let (runs, units) = (columns::u64s(rows, schema::RUN)?, Names::of(rows, schema::UNIT_ID)?);
         let (stages, buckets) = (columns::u32s(rows, schema::STAGE)?, columns::u32s(rows, schema::BUCKET)?);
         let repeated = repeats.rows_of(rows)?;
-
+        let entries = self.entries.of(units.values, UNKNOWN);
+        let hasher = self.hasher.get_or_insert_with(|| UnitHasher::new(question.query.environment, &history.unit));
         for row in 0..rows.num_rows() {
-            let (ts, received_at) = (times.value(row), received.value(row));
-            let is_asked_for = opt(runs, row) == Some(history.number)
+            let Some(run) = opt(runs, row) else {
+                continue;
+            };
+            let is_own = run == history.number;
+            let excludes = question.query.exclude_runs.contains(&run);
+            let is_visible = (is_own || excludes)
                 && of_unit_type.get(row) == Some(&true)
-                && received_at <= question.received_through
+                && received[row] <= question.received_through
                 && !repeated.contains(row);
-            if !is_asked_for {
+            if !is_visible {
                 continue;
             }
-            // A fast clock must not make an arm look fresher than what was received.
-            let seen_at = ts.min(received_at);
-            let treated = is_treatment.get(row) == Some(&true);
-            if treated {
-                self.last_treatment_at = self.last_treatment_at.max(Some(seen_at));
+            let treated = is_own && is_treatment.get(row) == Some(&true);
+            if is_own {
+                // A fast clock must not make an arm look fresher than what was received.
+                let seen_at = Some(times[row].min(received[row]));
+                if treated {
+                    self.last_treatment_at = self.last_treatment_at.max(seen_at);
+                }
+                if is_control.get(row) == Some(&true) {
+                    self.last_control_at = self.last_control_at.max(seen_at);
+                }
             }
-            if is_control.get(row) == Some(&true) {
-                self.last_control_at = self.last_control_at.max(Some(seen_at));
+            let is_late = received[row] > times[row].saturating_add(question.lateness);
+            let has_arm = arms.get(row).is_some() && !is_late;
+            let excluded = excludes && has_arm;
+            let considered = is_own && has_arm && !stages.is_null(row);
+            if !(treated || excluded || considered) {
+                continue;
             }
-            let unit = self.units.entry(hashes.value(row)).or_default();
-            unit.treated |= treated;
-            let is_late = received_at > ts.saturating_add(question.lateness);
-            if let (Some(arm), Some(stage), false) = (arm_positions.get(row), opt(stages, row), is_late) {
-                let event_id = event_ids.value(row);
-                unit.expose(*arm, ts, event_id, |arm| First {
-                    ts,
-                    event_id: event_id.into(),
-                    stage,
-                    bucket: opt(buckets, row),
-                    arm,
-                });
+            let key = units.keys.value(row) as usize;
+            if entries[key] == UNKNOWN {
+                entries[key] = SOUGHT;
+                self.sought.push((key as u32, hasher.hash(units.values.value(key))));
+            }
+            self.hits.push(Hit { key: key as u32, row: row as u32, treated, excluded, considered });
+        }
+        let mut locked = Locked { partitions, held: None };
+        for (key, hash) in self.sought.drain(..) {
+            let index = partition_of(hash);
+            entries[key as usize] = Position::new(index, locked.partition(index).position(hash)?).0;
+        }
+        for hit in self.hits.drain(..) {
+            let position = Position(entries[hit.key as usize]);
+            let unit = &mut locked.partition(position.partition()).units[position.unit() as usize];
+            unit.treated |= hit.treated;
+            unit.excluded |= hit.excluded;
+            let row = hit.row as usize;
+            if let (true, Some(arm)) = (hit.considered, arms.get(row)) {
+                unit.expose(*arm, times[row], stages.value(row), opt(buckets, row).unwrap_or(NO_BUCKET));
             }
         }
-        debug_assert_eq!(hashes.null_count(), 0, "the column is required");
         Ok(())
     }
+}
 
-    fn merge(self, other: Self) -> Self {
-        let (mut large, small) = if self.units.len() >= other.units.len() { (self, other) } else { (other, self) };
-        large.last_treatment_at = large.last_treatment_at.max(small.last_treatment_at);
-        large.last_control_at = large.last_control_at.max(small.last_control_at);
-        for (hash, unit) in small.units {
-            let known = large.units.entry(hash).or_default();
-            known.treated |= unit.treated;
-            known.in_several_arms |= unit.in_several_arms;
-            if let Some(first) = unit.first {
-                let (ts, event_id) = (first.ts, first.event_id.clone());
-                known.expose(first.arm, ts, &event_id, |_| first);
-            }
+/// One partition at a time: all rows of a file of one bucket want the same.
+struct Locked<'a> {
+    partitions: &'a [Mutex<Partition>],
+    held: Option<(usize, MutexGuard<'a, Partition>)>,
+}
+
+impl Locked<'_> {
+    #[inline]
+    fn partition(&mut self, index: usize) -> &mut Partition {
+        if self.held.as_ref().is_some_and(|(held, _)| *held != index) {
+            // The one before is given back first.
+            self.held = None;
         }
-        large
+        let lock = || (index, self.partitions[index].lock().unwrap_or_else(PoisonError::into_inner));
+        &mut self.held.get_or_insert_with(lock).1
     }
+}
 
-    fn into_population(self, question: &Question<'_>, arms: &[String]) -> Population {
-        let treated_units = self.units.values().filter(|unit| unit.treated).count() as u64;
-        let crossover_units = self.units.values().filter(|unit| unit.in_several_arms).count() as u64;
-        let is_asked: Vec<bool> = arms.iter().map(|arm| question.query.arms.contains(arm)).collect();
-        let mut firsts: Vec<(u64, First)> = self
-            .units
-            .into_iter()
-            .filter(|(_, unit)| !unit.in_several_arms)
-            .filter_map(|(hash, unit)| Some((hash, unit.first?)))
-            .filter(|(_, first)| is_asked[first.arm])
-            .collect();
-        firsts.sort_unstable_by_key(|(hash, _)| *hash);
-
-        let mut units_of: BTreeMap<(u32, &str), u64> = BTreeMap::new();
-        for (_, first) in &firsts {
-            *units_of.entry((first.stage, &arms[first.arm])).or_default() += 1;
+impl Partition {
+    fn position(&mut self, hash: u64) -> Result<u32, StoreError> {
+        if self.units.len() >= PARTITION_UNITS_MAX {
+            return Err(StoreError::Invalid("the run has too many units for one node".into()));
         }
-        let positions: HashMap<(u32, &str), usize> =
-            units_of.keys().enumerate().map(|(position, stratum)| (*stratum, position)).collect();
-        let analysed = |(hash, first): &(u64, First)| {
-            let arm = arms[first.arm].as_str();
-            let seen = FirstSeen { ts: first.ts, stage: first.stage, arm, bucket: first.bucket };
-            let leaves_at = question.closing.as_ref().map_or(i64::MAX, |closing| closing.censoring.leaves_at(seen));
-            let stratum = positions[&(first.stage, arm)];
-            AnalysedUnit { hash: *hash, first_ts: first.ts, leaves_at, stratum }
-        };
-        let units = firsts.iter().map(analysed).collect();
-        let strata = units_of
-            .iter()
-            .map(|((stage, arm), units)| ArmCount { slice: None, stage: *stage, arm: (*arm).to_owned(), units: *units })
-            .collect();
-        Population {
-            units,
-            strata,
-            treated_units,
-            crossover_units,
-            last_treatment_at: self.last_treatment_at.map(Timestamp),
-            last_control_at: self.last_control_at.map(Timestamp),
+        let position = self.index.get_or_add(hash);
+        if position as usize == self.units.len() {
+            self.units.push(SeenUnit::default());
+        }
+        Ok(position)
+    }
+}
+
+impl Default for SeenUnit {
+    fn default() -> Self {
+        Self {
+            first_ts: i64::MAX,
+            stage: 0,
+            bucket: NO_BUCKET,
+            arm: NO_ARM,
+            in_several_arms: false,
+            treated: false,
+            excluded: false,
+            is_tied: false,
         }
     }
 }
 
-impl Unit {
-    fn expose(&mut self, arm: usize, ts: i64, event_id: &str, first: impl FnOnce(usize) -> First) {
-        match &self.first {
-            None => self.first = Some(first(arm)),
-            Some(known) => {
-                self.in_several_arms |= known.arm != arm;
-                if (ts, event_id) < (known.ts, &known.event_id) {
-                    self.first = Some(first(arm));
-                }
-            }
+impl SeenUnit {
+    /// The position of its arm; absent without an exposure that is considered.
+    pub(super) fn arm(&self) -> Option<usize> {
+        (self.arm != NO_ARM).then_some(usize::from(self.arm))
+    }
+
+    pub(super) fn bucket(&self) -> Option<u32> {
+        (self.bucket != NO_BUCKET).then_some(self.bucket)
+    }
+
+    /// Sets what the row of the smallest event id says.
+    pub(super) fn settle(&mut self, stage: u32, bucket: Option<u32>) {
+        (self.stage, self.bucket) = (stage, bucket.unwrap_or(NO_BUCKET));
+    }
+
+    fn expose(&mut self, arm: u16, ts: i64, stage: u32, bucket: u32) {
+        let is_known = self.arm != NO_ARM;
+        self.in_several_arms |= is_known && self.arm != arm;
+        if is_known && ts == self.first_ts {
+            self.is_tied = true;
+        }
+        if !is_known || ts < self.first_ts {
+            (self.arm, self.first_ts, self.stage, self.bucket, self.is_tied) = (arm, ts, stage, bucket, false);
         }
     }
 }

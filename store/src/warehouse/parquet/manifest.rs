@@ -7,7 +7,7 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use liftgate_domain::{StoreError, Watermark};
+use liftgate_domain::{StoreError, Watermark, failpoint};
 
 use super::layout::{self, unavailable};
 use super::record::{BatchRange, FileEntry, Record};
@@ -38,6 +38,8 @@ pub(super) struct Contents {
     pub(super) files: BTreeMap<String, FileEntry>,
     pub(super) durable: BTreeMap<(Arc<str>, u64), Sequences>,
     pub(super) marks: Watermark,
+    /// By environment, distinct events that went with expired files.
+    pub(super) expired: BTreeMap<u64, u64>,
     /// A line cut short was found and moved to `manifest.torn`.
     pub(super) torn: bool,
 }
@@ -48,6 +50,9 @@ impl Contents {
             self.files.remove(path);
         }
         self.files.extend(record.added.into_iter().map(|file| (file.path.clone(), file)));
+        for (environment, events) in record.expired {
+            *self.expired.entry(environment).or_default() += events;
+        }
         for range in record.batches {
             let source = (Arc::from(range.node), range.epoch);
             self.durable.entry(source).or_default().insert_range(range.first, range.last);
@@ -104,6 +109,12 @@ impl Manifest {
         self.next_number
     }
 
+    /// A number that no record and no other file will have, for files that are written before their record is.
+    pub(super) fn reserve_number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number - 1
+    }
+
     /// Makes a record durable. After an error it is not in the manifest.
     pub(super) fn append(&mut self, record: &Record) -> Result<(), StoreError> {
         let path = self.dir.join(FILE_NAME);
@@ -114,7 +125,9 @@ impl Manifest {
             )));
         }
         let line = record.to_line()?;
-        if let Err(error) = self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_data()) {
+        let written = self.file.write_all(line.as_bytes());
+        failpoint::hit("store.manifest_written");
+        if let Err(error) = written.and_then(|()| self.file.sync_data()) {
             let taken_back = self
                 .file
                 .set_len(self.length)
@@ -123,6 +136,7 @@ impl Manifest {
             self.broken = taken_back.is_err();
             return Err(unavailable("write", &path, &error));
         }
+        failpoint::hit("store.manifest_synced");
         self.length += line.len() as u64;
         self.records += 1;
         self.next_number = record.number + 1;
@@ -140,14 +154,16 @@ impl Manifest {
     }
 
     /// Replaces the file by its sum, in one rename.
-    pub(super) fn rewrite(
-        &mut self,
-        files: Vec<FileEntry>,
-        durable: &BTreeMap<(Arc<str>, u64), Sequences>,
-        marks: Watermark,
-    ) -> Result<(), StoreError> {
-        let record =
-            Record { number: self.next_number, added: files, removed: vec![], batches: ranges(durable), marks };
+    pub(super) fn rewrite(&mut self, contents: Contents) -> Result<(), StoreError> {
+        let Contents { files, durable, marks, expired, .. } = contents;
+        let record = Record {
+            number: self.next_number,
+            added: files.into_values().collect(),
+            removed: vec![],
+            expired,
+            batches: ranges(&durable),
+            marks,
+        };
         let line = record.to_line()?;
         let path = self.dir.join(FILE_NAME);
         let written = layout::write_durably(&path, line.as_bytes());
@@ -236,10 +252,12 @@ mod tests {
             manifest.append(&next).unwrap();
             contents.apply(next);
         }
-        manifest.rewrite(vec![], &contents.durable, contents.marks).unwrap();
+        contents.expired.insert(4, 9);
+        manifest.rewrite(contents).unwrap();
         manifest.append(&record(&manifest, 3)).unwrap();
         let (reopened, contents) = Manifest::open(dir.path()).unwrap();
         assert_eq!(contents.durable[&(Arc::from("a"), 1)].ranges(), [(1, 3), (5, 5)]);
+        assert_eq!(contents.expired[&4], 9);
         assert_eq!((reopened.records, reopened.next_number), (2, manifest.next_number));
     }
 }

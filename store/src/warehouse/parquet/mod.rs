@@ -8,24 +8,38 @@
 //!
 //! A question is answered from one [`snapshot::Snapshot`]: the files of the manifest and the tail, each row once.
 
+mod cells;
 mod censoring;
 mod columns;
 mod compaction;
 mod data_file;
 mod engine;
+mod events;
+mod exact_sum;
 mod exposures;
+mod file_writer;
+mod firsts;
+mod flush;
 mod identity;
 mod layout;
 mod manifest;
-mod metrics;
+mod merge;
 mod options;
+mod population;
 mod property;
+mod pruning;
+mod quantiles;
 mod question;
 mod readout;
 mod record;
+mod retention;
 mod scan;
 mod schema;
+mod slices;
 mod snapshot;
+mod state;
+mod tallies;
+mod units;
 mod warehouse;
 mod writer;
 

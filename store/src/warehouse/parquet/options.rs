@@ -18,7 +18,7 @@ pub struct ParquetOptions {
 impl Default for ParquetOptions {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { flush_rows: 1_000_000, flush_after_ms: 60_000, buckets: 8, threads }
+        Self { flush_rows: 1_000_000, flush_after_ms: 60_000, buckets: 16, threads }
     }
 }
 

@@ -1,26 +1,72 @@
-//! Numbers out of a row's properties, without building the other values.
+//! Numbers and texts out of a row's properties, without building the other values.
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use serde::Deserializer;
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::Number;
 
 /// The numbers under `wanted` (sorted names) in the JSON object `text`, by position; `None` where there is no number.
 /// Of a name that comes twice the last counts.
 pub(super) fn numbers(text: &str, wanted: &[&str]) -> Result<Vec<Option<f64>>, serde_json::Error> {
-    let mut found = vec![None; wanted.len()];
+    scalars(text, wanted)
+}
+
+/// The same of texts as they are, and of numbers and booleans as their JSON.
+pub(super) fn texts(text: &str, wanted: &[&str]) -> Result<Vec<Option<String>>, serde_json::Error> {
+    scalars(text, wanted)
+}
+
+/// What is made of a value that is neither null, nor a list, nor an object.
+trait Scalar: Sized {
+    fn number(number: Number) -> Option<Self>;
+    fn boolean(value: bool) -> Option<Self>;
+    fn text(text: &str) -> Option<Self>;
+}
+
+impl Scalar for f64 {
+    fn number(number: Number) -> Option<Self> {
+        number.as_f64()
+    }
+
+    fn boolean(_: bool) -> Option<Self> {
+        None
+    }
+
+    fn text(_: &str) -> Option<Self> {
+        None
+    }
+}
+
+impl Scalar for String {
+    fn number(number: Number) -> Option<Self> {
+        Some(number.to_string())
+    }
+
+    fn boolean(value: bool) -> Option<Self> {
+        Some(value.to_string())
+    }
+
+    fn text(text: &str) -> Option<Self> {
+        Some(text.to_owned())
+    }
+}
+
+fn scalars<T: Scalar>(text: &str, wanted: &[&str]) -> Result<Vec<Option<T>>, serde_json::Error> {
+    let mut found: Vec<Option<T>> = std::iter::repeat_with(|| None).take(wanted.len()).collect();
     let mut reader = serde_json::Deserializer::from_str(text);
     reader.deserialize_map(Object { wanted, found: &mut found })?;
     reader.end()?;
     Ok(found)
 }
 
-struct Object<'a> {
+struct Object<'a, T> {
     wanted: &'a [&'a str],
-    found: &'a mut [Option<f64>],
+    found: &'a mut [Option<T>],
 }
 
-impl<'de> Visitor<'de> for Object<'_> {
+impl<'de, T: Scalar> Visitor<'de> for Object<'_, T> {
     type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -30,7 +76,7 @@ impl<'de> Visitor<'de> for Object<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(position) = map.next_key_seed(Position(self.wanted))? {
             match position {
-                Some(position) => self.found[position] = map.next_value_seed(Number)?,
+                Some(position) => self.found[position] = map.next_value_seed(ScalarSeed(PhantomData))?,
                 None => {
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -63,42 +109,42 @@ impl Visitor<'_> for Position<'_> {
     }
 }
 
-/// A number, or `None` for anything else.
-struct Number;
+/// A scalar, or `None` for anything else.
+struct ScalarSeed<T>(PhantomData<T>);
 
-impl<'de> DeserializeSeed<'de> for Number {
-    type Value = Option<f64>;
+impl<'de, T: Scalar> DeserializeSeed<'de> for ScalarSeed<T> {
+    type Value = Option<T>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Number {
-    type Value = Option<f64>;
+impl<'de, T: Scalar> Visitor<'de> for ScalarSeed<T> {
+    type Value = Option<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("any value")
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
-        Ok(Some(value))
+        Ok(Number::from_f64(value).and_then(T::number))
     }
 
     fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
-        Ok(Some(value as f64))
+        Ok(T::number(value.into()))
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
-        Ok(Some(value as f64))
+        Ok(T::number(value.into()))
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(None)
+    fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
+        Ok(T::boolean(value))
     }
 
-    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
-        Ok(None)
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(T::text(text))
     }
 
     fn visit_unit<E>(self) -> Result<Self::Value, E> {
@@ -136,6 +182,13 @@ mod tests {
         ] {
             assert_eq!(numbers(text, &wanted).unwrap(), found, "{text}");
         }
+        let some = |text: &str| Some(text.to_owned());
+        let text =
+            r#"{"a": "ü \"x\"", "amount": -0.50, "b": true, "c": 18446744073709551615, "d": null, "e": [], "f": {}}"#;
+        assert_eq!(
+            texts(text, &["a", "amount", "b", "c", "d", "e", "f", "g"]).unwrap(),
+            [some("ü \"x\""), some("-0.5"), some("true"), some("18446744073709551615"), None, None, None, None]
+        );
         assert!(numbers("[1]", &wanted).is_err());
         assert!(numbers("{} x", &wanted).is_err());
     }

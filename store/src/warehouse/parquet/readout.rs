@@ -1,11 +1,14 @@
-//! Answers a question from one snapshot, in two passes: exposures, then events. Synchronous: the caller chooses the
-//! threads.
+//! Answers a question from one snapshot: exposures, first exposures where they decide, events, moments. Synchronous: the
+//! caller chooses the threads.
 
 use liftgate_domain::{MomentsAnswer, MomentsQuery, StoreError};
 
-use super::exposures::{self, Population};
+use super::cells::Counted;
+use super::events;
+use super::exposures;
+use super::firsts;
 use super::identity::Repeats;
-use super::metrics;
+use super::population::Population;
 use super::question::Question;
 use super::snapshot::Snapshot;
 
@@ -15,25 +18,16 @@ pub(super) fn answer(
     repeats: &Repeats,
     threads: usize,
 ) -> Result<MomentsAnswer, StoreError> {
-    let watermark = snapshot.watermark.clone();
-    let Some(question) = Question::of(query, &watermark) else {
-        return Ok(MomentsAnswer { watermark, ..MomentsAnswer::default() });
+    let mut answer = MomentsAnswer { watermark: snapshot.watermark.clone(), ..MomentsAnswer::default() };
+    let Some(question) = Question::of(query, &snapshot.watermark) else {
+        return Ok(answer);
     };
-    let population = exposures::population(snapshot, &question, repeats, threads)?;
-    let (cells, non_finite) = match population.units.is_empty() || question.metrics.is_empty() {
-        true => (Vec::new(), 0),
-        false => metrics::cells(snapshot, &question, &population, repeats, threads)?,
-    };
-    let Population { strata, treated_units, crossover_units, last_treatment_at, last_control_at, .. } = population;
-    Ok(MomentsAnswer {
-        watermark,
-        cells,
-        arms: strata,
-        treated_units,
-        crossover_units,
-        non_finite,
-        last_treatment_at,
-        last_control_at,
-        ..MomentsAnswer::default()
-    })
+    let mut exposed = exposures::exposed(snapshot, &question, repeats, threads)?;
+    let attributes = firsts::complete(&mut exposed, snapshot, &question, repeats, threads)?;
+    let population = Population::of(exposed, attributes, &question, threads, &mut answer)?;
+    if population.units() > 0 && !question.metrics.is_empty() {
+        let tallies = events::tallies(snapshot, &question, &population, repeats, threads)?;
+        Counted { question: &question, population: &population, tallies, threads }.write(&mut answer)?;
+    }
+    Ok(answer)
 }

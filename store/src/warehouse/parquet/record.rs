@@ -1,10 +1,14 @@
 //! What the manifest says, record by record.
 
+use std::collections::BTreeMap;
+
 use liftgate_domain::{RowKind, StoreError, Watermark};
 use serde::{Deserialize, Serialize};
 
+use super::schema::SCHEMA_VERSION;
+
 /// Names kept a file, so that files without a wanted event are not opened; a file with more is always opened.
-const NAMES_MAX: usize = 64;
+pub(super) const NAMES_MAX: usize = 64;
 
 /// One change of what counts, whole or not at all.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -13,9 +17,12 @@ pub(super) struct Record {
     pub(super) number: u64,
     /// Files that count from now on.
     pub(super) added: Vec<FileEntry>,
-    /// Paths that no longer count, replaced by what is added.
+    /// Paths that no longer count: replaced by what is added, or expired.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) removed: Vec<String>,
+    /// By environment, distinct events that went with the removed files, added to those of the records before.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) expired: BTreeMap<u64, u64>,
     /// The batches whose rows the added files carry.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) batches: Vec<BatchRange>,
@@ -37,11 +44,20 @@ pub(super) struct BatchRange {
 pub(super) struct FileEntry {
     /// Below the warehouse's folder, with `/`.
     pub(super) path: String,
+    /// The schema version of its columns.
+    #[serde(default = "first_version")]
+    pub(super) version: u16,
     pub(super) environment: u64,
     pub(super) kind: RowKind,
     /// `YYYY-MM-DD` of the rows' `ts`, UTC.
     pub(super) day: String,
+    /// The share of the units whose rows are inside; absent when any unit's can be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) bucket: Option<Bucket>,
     pub(super) rows: u64,
+    /// Rows with unit index 0: events, but for repeated ids.
+    #[serde(default)]
+    pub(super) events: u64,
     pub(super) bytes: u64,
     /// The lowest and highest run; absent when no row has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -49,6 +65,21 @@ pub(super) struct FileEntry {
     /// The distinct names in order; absent when there are many.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) names: Option<Vec<String>>,
+}
+
+/// One of `of` equal parts of the range of unit hashes.
+#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub(super) struct Bucket {
+    /// From 0.
+    pub(super) index: u32,
+    pub(super) of: u32,
+}
+
+impl Bucket {
+    /// The part that a unit belongs to.
+    pub(super) fn index_of(hash: u64, of: u32) -> u32 {
+        ((u128::from(hash) * u128::from(of)) >> 64) as u32
+    }
 }
 
 impl FileEntry {
@@ -61,13 +92,16 @@ impl FileEntry {
     pub(super) fn may_have_name(&self, wanted: impl Fn(&str) -> bool) -> bool {
         self.names.as_ref().is_none_or(|names| names.iter().any(|name| wanted(name)))
     }
+
+    /// Whether this version can read it.
+    pub(super) fn is_readable(&self) -> bool {
+        self.version == SCHEMA_VERSION
+    }
 }
 
-/// The names worth keeping: sorted, distinct, few.
-pub(super) fn kept_names(mut names: Vec<String>) -> Option<Vec<String>> {
-    names.sort_unstable();
-    names.dedup();
-    (names.len() <= NAMES_MAX).then_some(names)
+/// Files had no version before there was a second one.
+fn first_version() -> u16 {
+    1
 }
 
 impl Record {

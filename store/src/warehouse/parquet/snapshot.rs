@@ -1,6 +1,6 @@
 //! What a reader sees: the files of the manifest and the tail, exchanged as one, each row in exactly one of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -21,8 +21,11 @@ pub(super) struct Snapshot {
     /// Every (node, epoch) that has written rows. With one, its log has let no event id in twice; with several, two
     /// of them may have.
     pub(super) sources: BTreeSet<(Arc<str>, u64)>,
-    /// Rises with every batch of rows. Flushes and merges move rows without changing which there are.
+    /// Rises with every batch of rows, and when files expire. Flushes and merges move rows without changing which there
+    /// are.
     pub(super) generation: u64,
+    /// By environment, how many distinct events have expired.
+    pub(super) expired: BTreeMap<u64, u64>,
 }
 
 /// An appended batch that is not in a file yet.
@@ -41,15 +44,21 @@ pub(super) struct TailBatch {
 pub(super) struct TailPiece {
     pub(super) environment: u64,
     pub(super) kind: RowKind,
+    /// Rows with unit index 0.
+    pub(super) events: u64,
     pub(super) rows: RecordBatch,
 }
 
 impl TailBatch {
-    /// Lays out a batch in columns. A batch is a set of events: of two rows with one identity the first is the event.
+    /// Lays out a batch in columns. A batch is a set of rows: of two with one identity (event id and unit type) the first
+    /// counts.
     pub(super) fn of(batch: &SealedBatch) -> Result<Self, StoreError> {
         let mut seen = std::collections::HashSet::with_capacity(batch.rows.len());
         let mut groups: Vec<((u64, RowKind), Vec<&EventRow>)> = Vec::new();
-        for row in batch.rows.iter().filter(|row| seen.insert((row.environment, row.event_id.as_str()))) {
+        for row in &batch.rows {
+            if !seen.insert((row.environment, row.event_id.as_str(), row.unit_type.as_str())) {
+                continue;
+            }
             let of_row = (row.environment, row.kind);
             match groups.iter_mut().find(|(group, _)| *group == of_row) {
                 Some((_, rows)) => rows.push(row),
@@ -59,7 +68,8 @@ impl TailBatch {
         let pieces = groups
             .into_iter()
             .map(|((environment, kind), rows)| {
-                Ok(TailPiece { environment, kind, rows: schema::to_columns(batch, &rows)? })
+                let events = rows.iter().filter(|row| row.unit_index == 0).count() as u64;
+                Ok(TailPiece { environment, kind, events, rows: schema::to_columns(batch, &rows)? })
             })
             .collect::<Result<Vec<_>, StoreError>>()?;
         Ok(Self {
@@ -86,11 +96,12 @@ impl Snapshot {
         self.tail.iter().flat_map(|batch| &batch.pieces).filter(wanted).map(|piece| &piece.rows)
     }
 
-    /// Rows of an environment and kind, repeated ids included.
-    pub(super) fn rows_of(&self, environment: u64, kind: RowKind) -> u64 {
-        let in_files: u64 = self.files_of(environment, kind).map(|file| file.entry.rows).sum();
-        let in_tail: usize = self.tail_of(environment, kind).map(RecordBatch::num_rows).sum();
-        in_files + in_tail as u64
+    /// Rows with unit index 0 of an environment and kind, repeated ids included.
+    pub(super) fn events_of(&self, environment: u64, kind: RowKind) -> u64 {
+        let in_files: u64 = self.files_of(environment, kind).map(|file| file.entry.events).sum();
+        let is_of = |piece: &&TailPiece| piece.environment == environment && piece.kind == kind;
+        let pieces = self.tail.iter().flat_map(|batch| &batch.pieces).filter(is_of);
+        in_files + pieces.map(|piece| piece.events).sum::<u64>()
     }
 
     /// Sizes, and where other tools find the rows.

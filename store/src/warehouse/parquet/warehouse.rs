@@ -1,39 +1,30 @@
-//! The warehouse itself: what is appended, when it is written, how readers and writers keep out of each other's way.
-//!
-//! Two locks, never held across an await: `state` for instants (exchange a snapshot), `writing` for whole flushes.
-//! A flush writes files and a manifest record first, then exchanges batches for files in one step under `state`.
+//! The warehouse itself: opened on a folder, appended to, asked, closed.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arrow::array::RecordBatch;
 use async_trait::async_trait;
 use liftgate_domain::{
-    EventCounts, MomentsAnswer, MomentsQuery, NodeMark, RowKind, SealedBatch, StoreError, Warehouse, Watermark,
+    EventCounts, MomentsAnswer, MomentsQuery, SealedBatch, StoreError, Timestamp, Warehouse, Watermark,
 };
 use tokio::sync::watch;
 
-use super::compaction;
 use super::data_file::DataFile;
 use super::engine::Engine;
 use super::identity::{self, Repeats};
 use super::layout::{self, Orphans, unavailable};
-use super::manifest::{self, Manifest};
+use super::manifest::Manifest;
 use super::options::ParquetOptions;
 use super::readout;
-use super::record::{FileEntry, Record};
-use super::snapshot::{Description, Snapshot, TailBatch};
-use super::writer::{self, Target};
+use super::retention;
+use super::snapshot::{Description, Snapshot};
+use super::state::{Inner, State};
 use crate::warehouse::sequences::Sequences;
 
 const LOCK_NAME: &str = "lock";
-/// How many times `flush_rows` the tail may hold before appending waits for a flush.
-const TAIL_FLUSHES_MAX: usize = 2;
-
-type BatchSets = BTreeMap<(Arc<str>, u64), Sequences>;
 
 /// The embedded warehouse, in one folder.
 pub struct ParquetWarehouse {
@@ -43,27 +34,6 @@ pub struct ParquetWarehouse {
     repeats: Mutex<BTreeMap<u64, (u64, Arc<Repeats>)>>,
     /// Held as long as the warehouse is open: one process at a time.
     _lock: File,
-}
-
-struct Inner {
-    dir: PathBuf,
-    options: ParquetOptions,
-    state: Mutex<State>,
-    evidence: watch::Sender<Watermark>,
-    /// Held by whoever writes files.
-    writing: Mutex<Manifest>,
-    flush_is_due: AtomicBool,
-    closing: AtomicBool,
-}
-
-#[derive(Default)]
-struct State {
-    snapshot: Arc<Snapshot>,
-    tail_rows: usize,
-    appended: BatchSets,
-    durable: BatchSets,
-    /// The marks of the last manifest record.
-    durable_marks: Watermark,
 }
 
 impl ParquetWarehouse {
@@ -80,6 +50,14 @@ impl ParquetWarehouse {
         let lock = lock(&dir)?;
         let (manifest, contents) = Manifest::open(&dir)?;
         let orphans = if contents.torn { Orphans::MoveAside } else { Orphans::Remove };
+        if let Some(old) = contents.files.values().find(|entry| !entry.is_readable()) {
+            return Err(StoreError::Unavailable(format!(
+                "`{}` was written with schema version {}, which this version of Liftgate does not read; start with an empty \
+                 folder and send the events again, or go back to the version that wrote it",
+                dir.join(&old.path).display(),
+                old.version
+            )));
+        }
         let cleared = layout::clear_orphans(&dir, |path| contents.files.contains_key(path), orphans)?;
         if cleared > 0 {
             tracing::info!(dir = %dir.display(), cleared, "Files that an interrupted flush left behind were cleared away.");
@@ -93,6 +71,7 @@ impl ParquetWarehouse {
             watermark: contents.marks.clone(),
             sources: contents.durable.keys().cloned().collect(),
             generation: 0,
+            expired: contents.expired,
         };
         let state = State {
             snapshot: Arc::new(snapshot),
@@ -108,6 +87,7 @@ impl ParquetWarehouse {
             state: Mutex::new(state),
             evidence: watch::Sender::new(contents.marks),
             writing: Mutex::new(manifest),
+            compacting: Mutex::new(()),
             flush_is_due: AtomicBool::new(false),
             closing: AtomicBool::new(false),
         };
@@ -117,6 +97,55 @@ impl ParquetWarehouse {
     /// How large the warehouse is.
     pub fn describe(&self) -> Description {
         self.inner.snapshot().describe(&self.inner.dir)
+    }
+
+    /// Merges small files into large ones until none are due. It happens by itself after flushes; whoever waits for this
+    /// knows that it has. Stops early, without an error, when the warehouse closes.
+    pub async fn compact(&self) -> Result<(), StoreError> {
+        let inner = Arc::clone(&self.inner);
+        self.engine.block(move || inner.compact()).await
+    }
+
+    /// Drops the rows of an environment whose days (UTC, by `ts`) end no later than `before`, in one step that survives a
+    /// crash. Answers how many distinct events went; [`ParquetWarehouse::expired`] adds them up. Rows of such days that
+    /// are not in files yet, or arrive later, go the next time.
+    pub async fn expire(&self, environment: u64, before: Timestamp) -> Result<u64, StoreError> {
+        let (inner, session) = (Arc::clone(&self.inner), self.engine.session());
+        let runtime = self.engine.handle()?;
+        self.engine
+            .block(move || {
+                // No flush and no merge between counting and dropping.
+                let mut manifest = inner.manifest()?;
+                let snapshot = inner.snapshot();
+                let files = retention::expired(&snapshot, environment, before);
+                if files.is_empty() {
+                    return Ok(0);
+                }
+                let rest = retention::without(&snapshot, &files);
+                let count = |of: &Snapshot| -> Result<u64, StoreError> {
+                    let repeats = match of.sources.len() {
+                        0 | 1 => Repeats::default(),
+                        _ => runtime.block_on(identity::find(&session, of, environment))?,
+                    };
+                    let counts = repeats.counts(of, environment);
+                    Ok(counts.exposures + counts.metrics)
+                };
+                let events = count(&snapshot)?.saturating_sub(count(&rest)?);
+                inner.expire(&mut manifest, environment, &files, events)?;
+                tracing::info!(
+                    environment,
+                    events,
+                    files = files.len(),
+                    "Events older than the retention time have been removed."
+                );
+                Ok(events)
+            })
+            .await
+    }
+
+    /// How many distinct events of an environment have expired so far.
+    pub fn expired(&self, environment: u64) -> u64 {
+        self.inner.snapshot().expired.get(&environment).copied().unwrap_or_default()
     }
 
     /// Repeated ids matter only when more than one log has written.
@@ -156,6 +185,7 @@ impl ParquetWarehouse {
             if let Err(error) = inner.flush() {
                 tracing::error!(dir = %inner.dir.display(), %error, "The warehouse could not write its tail; it stays in memory and in the log.");
             }
+            inner.compact_beside();
         });
     }
 }
@@ -196,7 +226,10 @@ impl Warehouse for ParquetWarehouse {
 
     async fn flush(&self) -> Result<(), StoreError> {
         let inner = Arc::clone(&self.inner);
-        self.engine.block(move || inner.flush()).await
+        let flushed = Arc::clone(&inner);
+        self.engine.block(move || flushed.flush()).await?;
+        self.engine.start_blocking(move || inner.compact_beside());
+        Ok(())
     }
 
     fn evidence(&self) -> watch::Receiver<Watermark> {
@@ -220,196 +253,9 @@ impl Warehouse for ParquetWarehouse {
 impl Drop for ParquetWarehouse {
     fn drop(&mut self) {
         self.inner.closing.store(true, Ordering::Release);
-        // A flush that has begun finishes before the folder's lock is given back.
+        // A flush that has begun finishes, and a merge stops, before the folder's lock is given back.
+        drop(self.inner.compacting.lock());
         drop(self.inner.writing.lock());
-    }
-}
-
-impl Inner {
-    fn state(&self) -> MutexGuard<'_, State> {
-        // Every change under this lock is complete before anything can panic.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn snapshot(&self) -> Arc<Snapshot> {
-        Arc::clone(&self.state().snapshot)
-    }
-
-    fn is_known(&self, batch: &SealedBatch) -> bool {
-        let source = (Arc::clone(&batch.node), batch.epoch);
-        self.state().appended.get(&source).is_some_and(|known| known.contains(batch.sequence))
-    }
-
-    fn tail_is_full(&self) -> bool {
-        self.state().tail_rows > self.options.flush_rows.saturating_mul(TAIL_FLUSHES_MAX)
-    }
-
-    fn should_flush(&self, newest: &SealedBatch) -> bool {
-        let state = self.state();
-        let age_max_us = i64::try_from(self.options.flush_after_ms).unwrap_or(i64::MAX).saturating_mul(1_000);
-        let oldest = state.snapshot.tail.iter().map(|batch| batch.received_through).min();
-        state.tail_rows >= self.options.flush_rows
-            || oldest.is_some_and(|oldest| newest.received_through.micros_since(oldest) >= age_max_us)
-    }
-
-    /// Makes a batch with rows visible.
-    fn append(&self, batch: &SealedBatch) -> Result<(), StoreError> {
-        let laid_out = Arc::new(TailBatch::of(batch)?);
-        let source = (Arc::clone(&batch.node), batch.epoch);
-        let mut state = self.state();
-        if state.appended.entry(source.clone()).or_default().insert(batch.sequence) {
-            state.tail_rows += laid_out.rows;
-            let snapshot = Arc::make_mut(&mut state.snapshot);
-            snapshot.tail.push(laid_out);
-            snapshot.sources.insert(source);
-            snapshot.generation += 1;
-        }
-        self.advance_in(&mut state, batch);
-        Ok(())
-    }
-
-    fn advance(&self, batch: &SealedBatch) {
-        self.advance_in(&mut self.state(), batch);
-    }
-
-    /// Moves the watermark, in the same step that made the rows visible.
-    fn advance_in(&self, state: &mut State, batch: &SealedBatch) {
-        let mark = NodeMark { epoch: batch.epoch, sequence: batch.sequence, received_at: batch.received_through };
-        self.mark_in(state, |watermark| watermark.advance(&batch.node, mark));
-    }
-
-    /// The next manifest record says so too.
-    fn retire_other_nodes(&self, node: &str) {
-        self.mark_in(&mut self.state(), |watermark| watermark.retain_only(node));
-    }
-
-    fn mark_in(&self, state: &mut State, change: impl FnOnce(&mut Watermark)) {
-        let mut changed = state.snapshot.watermark.clone();
-        change(&mut changed);
-        if changed == state.snapshot.watermark {
-            return;
-        }
-        Arc::make_mut(&mut state.snapshot).watermark = changed.clone();
-        self.evidence.send_replace(changed);
-    }
-
-    /// Writes what was in the tail when it began, and merges small files of one partition if need be.
-    fn flush(&self) -> Result<(), StoreError> {
-        // A writer that panicked left at most files that no record names.
-        let mut manifest = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.closing.load(Ordering::Acquire) {
-            return Err(StoreError::Unavailable("the warehouse is closing".into()));
-        }
-        self.write_tail(&mut manifest)?;
-        if let Some(merge) = compaction::next(&self.snapshot(), self.options.flush_rows as u64) {
-            // What was in the tail is durable all the same, and whoever waits for that must hear so.
-            if let Err(error) = self.merge(&mut manifest, &merge) {
-                tracing::error!(dir = %self.dir.display(), files = merge.files.len(), %error,
-                    "Small data files could not be merged; they stay as they are and are tried again.");
-            }
-        }
-        if manifest.is_long() {
-            self.rewrite(&mut manifest)?;
-        }
-        Ok(())
-    }
-
-    fn write_tail(&self, manifest: &mut Manifest) -> Result<(), StoreError> {
-        let (snapshot, durable_marks) = {
-            let state = self.state();
-            (Arc::clone(&state.snapshot), state.durable_marks.clone())
-        };
-        if snapshot.tail.is_empty() && snapshot.watermark == durable_marks {
-            return Ok(());
-        }
-        let mut written = BatchSets::new();
-        for batch in &snapshot.tail {
-            written.entry((Arc::clone(&batch.node), batch.epoch)).or_default().insert(batch.sequence);
-        }
-        let added = self.write_files(manifest.next_number(), &snapshot)?;
-        let record = Record {
-            number: manifest.next_number(),
-            added,
-            removed: Vec::new(),
-            batches: manifest::ranges(&written),
-            marks: snapshot.watermark.clone(),
-        };
-        let files = self.commit(manifest, record)?;
-
-        let mut state = self.state();
-        let visible = Arc::make_mut(&mut state.snapshot);
-        visible.files.extend(files);
-        // Batches are only ever added behind the ones that were written.
-        visible.tail.drain(..snapshot.tail.len());
-        state.tail_rows = state.snapshot.tail.iter().map(|batch| batch.rows).sum();
-        for (source, sequences) in &written {
-            state.durable.entry(source.clone()).or_default().extend(sequences);
-        }
-        state.durable_marks = snapshot.watermark.clone();
-        Ok(())
-    }
-
-    /// Writes all rows of a tail; after an error none of the files is left.
-    fn write_files(&self, number: u64, snapshot: &Snapshot) -> Result<Vec<FileEntry>, StoreError> {
-        let mut groups: BTreeMap<(u64, RowKind), Vec<RecordBatch>> = BTreeMap::new();
-        for piece in snapshot.tail.iter().flat_map(|batch| &batch.pieces) {
-            groups.entry((piece.environment, piece.kind)).or_default().push(piece.rows.clone());
-        }
-        let target = self.target(number);
-        let mut added = Vec::new();
-        for ((environment, kind), rows) in groups {
-            match writer::write_rows(&target, environment, kind, &rows) {
-                Ok(files) => added.extend(files),
-                Err(error) => {
-                    writer::remove(&self.dir, &added);
-                    return Err(error);
-                }
-            }
-        }
-        Ok(added)
-    }
-
-    fn merge(&self, manifest: &mut Manifest, merge: &compaction::Merge) -> Result<(), StoreError> {
-        let added = merge.write(&self.target(manifest.next_number()))?;
-        let record = Record {
-            number: manifest.next_number(),
-            added,
-            removed: merge.paths(),
-            batches: Vec::new(),
-            marks: self.state().durable_marks.clone(),
-        };
-        let files = self.commit(manifest, record)?;
-        let mut state = self.state();
-        let visible = Arc::make_mut(&mut state.snapshot);
-        visible.files.retain(|file| !merge.contains(file));
-        visible.files.extend(files);
-        drop(state);
-        merge.files.iter().for_each(|file| file.retire());
-        Ok(())
-    }
-
-    /// Makes written files count; after an error they are removed, unless the manifest may still name them.
-    fn commit(&self, manifest: &mut Manifest, record: Record) -> Result<Vec<Arc<DataFile>>, StoreError> {
-        if let Err(error) = manifest.append(&record) {
-            if !manifest.is_broken() {
-                writer::remove(&self.dir, &record.added);
-            }
-            return Err(error);
-        }
-        Ok(record.added.into_iter().map(|entry| Arc::new(DataFile::new(&self.dir, entry))).collect())
-    }
-
-    fn rewrite(&self, manifest: &mut Manifest) -> Result<(), StoreError> {
-        let (files, durable, marks) = {
-            let state = self.state();
-            let files = state.snapshot.files.iter().map(|file| file.entry.clone()).collect();
-            (files, state.durable.clone(), state.durable_marks.clone())
-        };
-        manifest.rewrite(files, &durable, marks)
-    }
-
-    fn target(&self, number: u64) -> Target<'_> {
-        Target { dir: &self.dir, number, buckets: self.options.buckets }
     }
 }
 

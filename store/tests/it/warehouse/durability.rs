@@ -11,7 +11,7 @@ use super::examples::*;
 use super::stand::Stand;
 
 /// Batch `number` of node `a`: one exposed unit and its purchase of 1.
-fn numbered(number: u64) -> Arc<SealedBatch> {
+pub fn numbered(number: u64) -> Arc<SealedBatch> {
     let unit = format!("u{number}");
     let ms = i64::try_from(number).unwrap() * 10;
     let rows =
@@ -19,13 +19,13 @@ fn numbered(number: u64) -> Arc<SealedBatch> {
     batch("a", 1, number, ms + 5, rows)
 }
 
-async fn append(warehouse: &ParquetWarehouse, numbers: impl IntoIterator<Item = u64>) {
+pub async fn append(warehouse: &ParquetWarehouse, numbers: impl IntoIterator<Item = u64>) {
     for number in numbers {
         warehouse.append(numbered(number)).await.unwrap();
     }
 }
 
-async fn assert_holds(warehouse: &ParquetWarehouse, batches: u64) {
+pub async fn assert_holds(warehouse: &ParquetWarehouse, batches: u64) {
     let counts = warehouse.counts(ENVIRONMENT).await.unwrap();
     assert_eq!(counts, EventCounts { exposures: batches, metrics: batches, surplus: 0 });
     warehouse.append(batch("a", 1, batches, 1_000_000, vec![])).await.unwrap();
@@ -234,9 +234,10 @@ async fn many_small_files_become_few_and_the_answer_stays() {
         append(&warehouse, [number]).await;
         warehouse.flush().await.unwrap();
     }
+    warehouse.compact().await.unwrap();
     let files = stand.data_files().len();
     assert_eq!(files, warehouse.describe().files, "what was merged is gone");
-    assert!(files < 64, "{files} files");
+    assert!(files < 16, "{files} files");
     assert_holds(&warehouse, FLUSHES).await;
     drop(warehouse);
     let warehouse = stand.open();
@@ -246,7 +247,7 @@ async fn many_small_files_become_few_and_the_answer_stays() {
 
 #[tokio::test]
 async fn a_merge_that_fails_leaves_the_files_and_fails_no_flush() {
-    const FLUSHES: u64 = 65;
+    const FLUSHES: u64 = 8;
     let stand = Stand::new();
     let warehouse = stand.open();
     for number in 1..FLUSHES {
@@ -261,7 +262,58 @@ async fn a_merge_that_fails_leaves_the_files_and_fails_no_flush() {
     append(&warehouse, [FLUSHES]).await;
     warehouse.flush().await.unwrap();
     assert!(warehouse.is_durable("a", 1, FLUSHES));
+    assert!(matches!(warehouse.compact().await, Err(StoreError::Corrupt(_))));
     assert_eq!(stand.data_files().len(), files.len() + 2);
+}
+
+#[tokio::test]
+async fn a_merge_goes_into_buckets_once_there_are_enough_rows() {
+    const ROWS: usize = 15_000;
+    let stand = Stand::new();
+    let warehouse = stand.open();
+    for number in 1..=8 {
+        let row = |unit: usize| {
+            // Properties, values and other columns that a merge must carry over as they are.
+            let mut row = event(&format!("e{number}-{unit}"), &format!("u{unit}"), unit as f64, 1_000 + number);
+            row.properties = serde_json::json!({"amount": unit, "note": "ü"}).as_object().cloned();
+            row.ts.0 += unit as i64;
+            row
+        };
+        let mut rows: Vec<_> = (0..ROWS).map(row).collect();
+        if number == 1 {
+            rows.extend((0..ROWS).map(|unit| exposure(&format!("x{unit}"), &format!("u{unit}"), TREATMENT, 1_000)));
+        }
+        warehouse.append(batch("a", 1, number as u64, 60_000, rows)).await.unwrap();
+        warehouse.flush().await.unwrap();
+    }
+    let mut question = question();
+    question.metrics[1].metric.value = Some("amount".into());
+    let before = warehouse.moments(&question).await.unwrap();
+    warehouse.compact().await.unwrap();
+    assert_eq!(warehouse.describe().files, 1 + 4, "exposures, and events by bucket");
+    assert_eq!(warehouse.moments(&question).await.unwrap(), before);
+    assert_eq!(total(&before, "purchases", TREATMENT), Some((ROWS as u64, 8.0 * ROWS as f64)));
+    assert_eq!(warehouse.counts(ENVIRONMENT).await.unwrap().metrics, 8 * ROWS as u64);
+}
+
+#[tokio::test]
+async fn a_folder_of_an_older_layout_is_named_with_the_next_step() {
+    let stand = Stand::new();
+    let warehouse = stand.open();
+    append(&warehouse, [1]).await;
+    warehouse.flush().await.unwrap();
+    drop(warehouse);
+    let manifest = stand.path().join("manifest.log");
+    let old = fs::read_to_string(&manifest).unwrap();
+    let (_, text) = old.trim_end().split_once(' ').unwrap();
+    let text = text.replace("\"version\":2,", "");
+    fs::write(&manifest, format!("{:08x} {text}\n", crc32c::crc32c(text.as_bytes()))).unwrap();
+    match ParquetWarehouse::open(stand.path(), stand.options.clone()).err().unwrap() {
+        StoreError::Unavailable(text) => {
+            assert!(text.contains("schema version 1") && text.contains("empty folder"), "{text}")
+        }
+        other => panic!("{other}"),
+    }
 }
 
 /// Waits for a flush that nobody asked for.

@@ -11,7 +11,8 @@ use super::comparison::Answers;
 use super::stand::Stand;
 use super::world::World;
 
-const WORLDS: u64 = 6;
+/// One of each size and length.
+const WORLDS: u64 = 4;
 
 /// Where the rows are when the question is asked.
 #[derive(Copy, Clone, Debug)]
@@ -78,16 +79,15 @@ fn bits(answers: &Answers) -> Vec<u64> {
 async fn answers_as_the_definition_does_and_with_the_same_bits_in_every_arrangement() {
     let (mut cells, mut crossovers, mut surplus) = (0, 0, 0);
     for seed in 0..WORLDS {
-        let world = World::of(seed);
+        let world = World::full(seed);
         let expected = Answers::expected(&world).await;
         let mut first_bits = None;
-        for arrangement in [
-            Arrangement::AllInTheTail,
-            Arrangement::FlushedOnce,
-            Arrangement::FlushedAfterEachBatch,
-            Arrangement::Mixed(seed),
-            Arrangement::Mixed(seed + 1_000),
-        ] {
+        let mut arrangements = vec![Arrangement::AllInTheTail, Arrangement::FlushedOnce, Arrangement::Mixed(seed)];
+        if seed == 0 {
+            // Longer worlds have files of many days, each of which would be opened for every question.
+            arrangements.extend([Arrangement::FlushedAfterEachBatch, Arrangement::Mixed(seed + 1_000)]);
+        }
+        for arrangement in arrangements {
             let stand = Stand::new();
             let warehouse = arrange(&stand, &world.batches, arrangement).await;
             let actual = Answers::of(&warehouse, &world.questions).await;
@@ -100,12 +100,12 @@ async fn answers_as_the_definition_does_and_with_the_same_bits_in_every_arrangem
         surplus += expected.counts[0].surplus;
     }
     // The worlds must contain what they are there for.
-    assert!(cells > 1_000 && crossovers > 100 && surplus > 100, "{cells} cells, {crossovers} crossovers, {surplus}");
+    assert!(cells > 10_000 && crossovers > 50 && surplus > 100, "{cells} cells, {crossovers} crossovers, {surplus}");
 }
 
 #[tokio::test]
 async fn the_order_of_nodes_and_threads_never_changes_a_bit() {
-    let world = World::of(77);
+    let world = World::full(77);
     let mut seen = None;
     for seed in 0..6 {
         let mut stand = Stand::new();
