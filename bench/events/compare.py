@@ -157,7 +157,8 @@ def readout(args, work):
     folder = os.path.join(work, "dataset")
     shape = events(args, None, "dataset", folder, "--units", args.units, "--ids", args.ids)
     print(f"\ndataset: {shape['rows']} rows, {shape['bytes_per_event']:.1f} bytes an event, {shape['files']} files, "
-          f"written at {shape['rows_per_second']:.0f} rows/s")
+          f"written at {shape['rows_per_second']:.0f} rows/s, merged {shape['merged_seconds']:.0f} s longer; peak memory of the "
+          f"writer {shape['peak_memory_bytes'] / 1e6:.0f} MB")
     ours = events(args, None, "readout", folder, "--runs", args.runs)
     shapes = {"one_metric": ["revenue"], "five_metrics": list(queries.METRICS)}
     times = {"liftgate": {name: ours["timings"][name]["all_ms"] for name in shapes}}
@@ -170,11 +171,13 @@ def readout(args, work):
     duck = duckdb.connect(os.path.join(work, "duck.db"))
     peers = {"DuckDB on our files": (f"read_parquet('{exposures}')", f"read_parquet('{metrics}')")}
     for table, files in (("exposures", exposures), ("events", metrics)):
-        duck.execute(f"CREATE TABLE {table} AS SELECT * EXCLUDE (event_id, unit_id, properties) FROM read_parquet('{files}') ORDER BY unit_hash, ts")
+        duck.execute(f"CREATE TABLE {table} AS SELECT hash(unit_id) AS unit_hash, ts, name, unit_type, run, arm, value"
+                     f" FROM read_parquet('{files}') ORDER BY unit_hash, ts")
     peers["DuckDB, its own tables"] = ("exposures", "events")
     for peer, (exposure_source, event_source) in peers.items():
         for name, asked in shapes.items():
-            sql = queries.readout(exposure_source, event_source, asked, "duckdb")
+            unit = "unit_hash" if exposure_source == "exposures" else "unit_id"
+            sql = queries.readout(exposure_source, event_source, asked, "duckdb", unit)
             spent, rows = timed(args.runs, lambda: duck.execute(sql).fetchall())
             times.setdefault(peer, {})[name] = spent
             answers.setdefault(peer, {})[name] = cells_of_rows(asked, rows)
@@ -192,10 +195,10 @@ def readout(args, work):
         answers.setdefault("DataFusion on our files", {})[name] = cells_of_rows(asked, rows)
 
     clickhouse = ClickHouse(os.path.join(work, "clickhouse-readout"))
-    columns = ("event_id String CODEC(ZSTD(3)), ts DateTime64(6) CODEC(Delta, ZSTD(1)), received_at DateTime64(6) CODEC(Delta, ZSTD(1)),"
+    columns = ("event_id String CODEC(ZSTD(3)), ts DateTime64(3) CODEC(Delta, ZSTD(1)), received_after_us Int64 CODEC(Delta, ZSTD(1)),"
                " unit_type LowCardinality(String), unit_id String CODEC(ZSTD(3)), unit_hash UInt64, name LowCardinality(String),"
                " run UInt64, stage UInt32, arm LowCardinality(String), value Float64")
-    picked = "event_id, ts, received_at, unit_type, unit_id, unit_hash, name, ifNull(run, 0), ifNull(stage, 0), ifNull(arm, ''), ifNull(value, 0)"
+    picked = "event_id, ts, received_after_us, unit_type, unit_id, cityHash64(unit_id), name, ifNull(run, 0), ifNull(stage, 0), ifNull(arm, ''), ifNull(value, 0)"
     for table, files in (("exposures", exposures), ("events", metrics)):
         clickhouse.query(f"CREATE TABLE {table} ({columns}) ENGINE = MergeTree ORDER BY (name, unit_hash, ts)")
         clickhouse.query(f"INSERT INTO {table} SELECT {picked} FROM file('{files}', Parquet)")
@@ -205,7 +208,7 @@ def readout(args, work):
                      " any(e.run) AS run, any(e.unit_type) AS unit_type FROM exposures e GROUP BY unit_hash HAVING min(e.arm) = max(e.arm)")
     for peer, source in (("ClickHouse, raw", "exposures"), ("ClickHouse, stored first exposures", "firsts")):
         for name, asked in shapes.items():
-            sql = queries.readout(source, "events", asked, "clickhouse") + " FORMAT JSONCompact"
+            sql = queries.readout(source, "events", asked, "clickhouse", "unit_hash") + " FORMAT JSONCompact"
             spent, answer = timed(args.runs, lambda: json.loads(clickhouse.query(sql))["data"])
             times.setdefault(peer, {})[name] = spent
             answers.setdefault(peer, {})[name] = cells_of_rows(asked, [[row[0], *map(float, row[1:])] for row in answer])

@@ -10,8 +10,9 @@ METRICS = {
 WINDOW_DAYS = 7
 
 
-def readout(exposures, events, metrics, dialect):
-    """One SELECT over the tables or functions `exposures` and `events`, for `duckdb`, `datafusion` or `clickhouse`."""
+def readout(exposures, events, metrics, dialect, unit="unit_id"):
+    """One SELECT over the tables or functions `exposures` and `events`, for `duckdb`, `datafusion` or `clickhouse`. `unit` is
+    the column that units are told apart by: the text of our files, or the hash of it that a peer's own table has."""
     names = sorted({METRICS[metric][0] for metric in metrics})
     first_arm = {"duckdb": "arg_min(arm, ts)", "clickhouse": "argMin(arm, ts)", "datafusion": "first_value(arm ORDER BY ts)"}[dialect]
     end = {
@@ -29,13 +30,13 @@ def readout(exposures, events, metrics, dialect):
     listed = ", ".join(f"'{name}'" for name in names)
     return f"""
 WITH f AS (
-  SELECT unit_hash, min(ts) AS t, {first_arm} AS first_arm FROM {exposures}
-  WHERE run = 7 AND unit_type = 'user' GROUP BY unit_hash HAVING min(arm) = max(arm)
+  SELECT {unit}, min(ts) AS t, {first_arm} AS first_arm FROM {exposures}
+  WHERE run = 7 AND unit_type = 'user' GROUP BY {unit} HAVING min(arm) = max(arm)
 ),
 per_unit AS (
-  SELECT f.unit_hash AS unit, min(f.first_arm) AS arm, {", ".join(columns)}
-  FROM f LEFT JOIN (SELECT unit_hash, ts, name, value FROM {events} WHERE name IN ({listed}) AND unit_type = 'user') AS e
-  ON e.unit_hash = f.unit_hash
-  GROUP BY f.unit_hash
+  SELECT f.{unit} AS unit, min(f.first_arm) AS arm, {", ".join(columns)}
+  FROM f LEFT JOIN (SELECT {unit}, ts, name, value FROM {events} WHERE name IN ({listed}) AND unit_type = 'user') AS e
+  ON e.{unit} = f.{unit}
+  GROUP BY f.{unit}
 )
 SELECT arm, count(*) AS n, {cells} FROM per_unit GROUP BY arm ORDER BY arm"""

@@ -47,7 +47,8 @@ CREATE TABLE IF NOT EXISTS `liftgate`.`events_local` ON CLUSTER `main` (
     node LowCardinality(String),
     epoch UInt64 CODEC(ZSTD),
     sequence UInt64 CODEC(Delta, ZSTD),
-    schema_version UInt16 CODEC(ZSTD)
+    schema_version UInt16 CODEC(ZSTD),
+    INDEX by_receipt received_at TYPE minmax GRANULARITY 1
 ) ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/{database}/{table}', '{replica}') PARTITION BY toYYYYMM(ts_client) ORDER BY (environment, kind, name, unit_hash, ts_client, event_id) SETTINGS fsync_after_insert = 1, fsync_part_directory = 1, replicated_deduplication_window = 100000, replicated_deduplication_window_seconds = 604800;
 
 CREATE TABLE IF NOT EXISTS `liftgate`.`events` ON CLUSTER `main` AS `liftgate`.`events_local` ENGINE = Distributed(`main`, `liftgate`, `events_local`, unit_hash);

@@ -75,25 +75,29 @@ pub struct Slice {
 /// Semantics (the memory warehouse is the definition in code):
 /// - exposures of `environment` and of `history.number`, unit type `history.unit`, with an arm of `arms`;
 /// - a unit's **first exposure** is the one with the smallest (ts, event id); it fixes arm, stage (its stratum), bucket
-///   and slices. Under [`RowRule::Decision`] an exposure received later than its own ts + `lateness_ms` is not considered;
-/// - a unit with exposures in two or more arms of the run is quarantined: in no cell, counted in `crossover_units`;
-/// - a unit that a run of `exclude_runs` has seen (an exposure of its unit type with that run, and with an arm) is in no
-///   cell and no arm's count, but in `excluded_units` when it would have been in an arm's count;
+///   and slices. Under [`RowRule::Decision`] an exposure received later than its own ts + `lateness_ms` is not considered,
+///   neither here nor in the next two points; `treated_units` and the `last_*_at` take all visible rows;
+/// - a unit with exposures in two or more arms of the run, asked for or not, is quarantined: in no cell, counted in
+///   `crossover_units` and nowhere else;
+/// - a unit that a run of `exclude_runs` has seen (an exposure of its unit type with that run, and with an arm, at any
+///   time) is in no cell and no arm's count, but in `excluded_units` when it would have been in an arm's count;
 /// - with `w` the metric's window and `d` its delay, a metric row of the unit counts iff `first + d <= ts < first + w`,
 ///   and under `Decision` also `received_at <= first + w + lateness`;
 /// - with `l` the metric's lookback, a row counts for the covariate iff `first - l <= ts < first`, and under `Decision`
 ///   also `received_at <= first + w + lateness`. The covariate is what the metric makes of these rows, without cap; of a
-///   retention whether there is any;
+///   retention whether there is any. The delay does not move it;
 /// - a unit leaves (is censored) at `switch`: for a `Ramp` design, with b = bucket / 100 000 and d = b when treated,
 ///   1 - b when control, the first instant a later stage's share exceeds 1 - d (in integers: `share.parts() + d_parts >
 ///   100_000` where `d_parts` = bucket + 1 for treated and 100 000 - bucket for control); for every design
-///   also `history.ended_at`. Under `Decision` a unit enters a cell iff `first + w <= switch` and
+///   also `history.ended_at`. A unit whose bucket is not known leaves with the first of its stage to switch. Under `Decision` a unit enters a cell iff `first + w <= switch` and
 ///   `first + w + lateness <= as_of`, where `as_of` is the watermark's time (or the query's, if earlier);
-/// - a unit without metric rows has value 0: `n` comes from exposures;
-/// - a cap is applied to the units' values; a percentile is that of the values of all units that enter, over `arms` and
-///   stages, before capping, by the rule of [`crate::Cap`];
+/// - a unit without metric rows has value 0: `n` comes from exposures. A sum that overflows is 0 and counts in `non_finite`;
+/// - a cap is applied to the units' values; a percentile is that of the values of all units that enter this metric, over
+///   `arms` and stages, before capping, by the rule of [`crate::Cap`] with `p / 100.0 * n` computed so in doubles; slices
+///   take the same cap;
 /// - an event of a quantile counts iff it has a finite value; the value at a probability p of N sorted values is the one
-///   at position `ceil(p * N)`, from 1;
+///   at position `ceil(p * N)`, computed so in doubles, from 1;
+/// - what a kind of metric does not read (cuts of a mean, a lookback of a quantile, a cap of a proportion) is ignored;
 /// - rows are identified by (environment, event id, unit type): of several the first received counts (ties: node, epoch,
 ///   sequence).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

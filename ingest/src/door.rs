@@ -78,10 +78,16 @@ impl Entered {
 }
 
 impl Door {
-    pub(crate) fn new(clock: Arc<dyn Clock>, last_stamp: Timestamp, index: KeyIndex, jobs: Sender<Job>) -> Self {
+    /// `index` remembers what `horizon` says.
+    pub(crate) fn new(
+        clock: Arc<dyn Clock>,
+        last_stamp: Timestamp,
+        index: KeyIndex,
+        horizon: Horizon,
+        jobs: Sender<Job>,
+    ) -> Self {
         let key_runs = index.runs();
-        let (horizon, queue) = (Horizon::default(), Queue::default());
-        let state = State { last_stamp, index, horizon, queue, jobs: Some(jobs) };
+        let state = State { last_stamp, index, horizon, queue: Queue::default(), jobs: Some(jobs) };
         Self { clock, key_runs, persisting: Mutex::default(), state: Mutex::new(state) }
     }
 

@@ -24,7 +24,7 @@ use crate::exposure::{Drain, ExposureSender};
 use crate::folder::Folder;
 use crate::gate::Gate;
 use crate::ingest::Parts;
-use crate::keys::{self, KeyIndex, KeyRuns};
+use crate::keys::{self, Horizon, KeyIndex, KeyRuns, Look};
 use crate::ledger::{self, Books, Pending};
 use crate::log::{Log, LogStart};
 use crate::medium::{self, Opener};
@@ -67,6 +67,7 @@ struct Found {
     epoch: u64,
     replay: Replay,
     index: KeyIndex,
+    horizon: Horizon,
     held: Held,
     checkpoint: Checkpoint,
     /// What of it the warehouse has.
@@ -147,8 +148,9 @@ fn find(
     config: &IngestConfig,
     warehouse: &dyn Warehouse,
 ) -> Result<Found, Error> {
-    let first_day = keys::first_day(now, config.dedup_window_ms);
-    let (runs, damaged_keys) = KeyRuns::open(folder.keys(), first_day)?;
+    let last_run = KeyRuns::last_day(&folder.keys())?.map(keys::end_of);
+    let (mut horizon, _) = horizon(last_run, now, config.dedup_window_ms);
+    let (runs, damaged_keys) = KeyRuns::open(folder.keys(), horizon.first())?;
     let mut index = KeyIndex::new(Arc::new(runs));
     let held = Held::new(config.quarantine_bytes_max);
     let (mut damage, last_held) = held.load(&folder)?;
@@ -158,9 +160,14 @@ fn find(
     let mut replay = replay::read(&folder, &mut pupils)?;
     // Where the log is gone, what names its records is not: no number may be used again.
     replay.last_record = replay.last_record.max(last_held).max(checkpoint.through);
-    drop(index.expire(first_day));
-
     let known = warehouse.evidence().borrow().nodes.get(&node).copied().unwrap_or_default();
+    let last_stamp = Some(replay.stamp.max(known.received_at)).filter(|stamp| *stamp > Timestamp::default());
+    let look;
+    (horizon, look) = self::horizon(last_run.max(last_stamp), now, config.dedup_window_ms);
+    if look == Look::Doubtful {
+        keys::horizon::tell_of_jump(now);
+    }
+    drop(index.expire(horizon.first()));
     let stored = skip_durable(&mut replay, &node, warehouse);
     // Ids that are no longer known may be let in again, and only within one epoch may the warehouse rely on each being
     // new.
@@ -181,7 +188,14 @@ fn find(
         quarantined: held.len() as u64,
         damage,
     };
-    Ok(Found { folder, node, epoch, replay, index, held, checkpoint, stored, report })
+    Ok(Found { folder, node, epoch, replay, index, horizon, held, checkpoint, stored, report })
+}
+
+/// Which ids are remembered by a node that was last heard of at `last`, if ever.
+fn horizon(last: Option<Timestamp>, now: Timestamp, window_ms: i64) -> (Horizon, Look) {
+    let mut horizon = last.map_or_else(Horizon::default, |last| Horizon::of_last_life(last, now, window_ms));
+    let look = horizon.look(now, window_ms);
+    (horizon, look)
 }
 
 /// Leaves out the batches that the warehouse has made durable.
@@ -242,7 +256,7 @@ fn assemble(
     opener: Opener,
     found: Found,
 ) -> Result<(Parts, watch::Receiver<Progress>), Error> {
-    let Found { folder, node, epoch, replay, index, held, checkpoint, stored, report } = found;
+    let Found { folder, node, epoch, replay, index, horizon, held, checkpoint, stored, report } = found;
     let cells = Arc::new(Cells::default());
     counters::add(&cells.damaged_frames, report.damage.len());
     cells.released_through.store(checkpoint.through, std::sync::atomic::Ordering::Relaxed);
@@ -272,8 +286,7 @@ fn assemble(
         // The receiver is in this function, so it cannot be gone.
         let _ = batches.send(batch);
     }
-    let door = Arc::new(Door::new(Arc::clone(&clock), replay.stamp, index, jobs));
-    door.expire(config.dedup_window_ms);
+    let door = Arc::new(Door::new(Arc::clone(&clock), replay.stamp, index, horizon, jobs));
     let closing = CancellationToken::new();
     let writer = Writer {
         jobs: job_queue,

@@ -34,6 +34,12 @@ impl Horizon {
         self.first.unwrap_or(Day::MIN)
     }
 
+    /// As it was when a node that opens again was last heard of; never beyond `now`, because what the log says may be
+    /// from a clock that had jumped.
+    pub(crate) fn of_last_life(last: Timestamp, now: Timestamp, window_ms: i64) -> Self {
+        Self { first: Some(first_day(last.min(now), window_ms)), jumped_at: None }
+    }
+
     /// Looks at the clock. What is seen first is believed: there is nothing to compare it with.
     pub(crate) fn look(&mut self, now: Timestamp, window_ms: i64) -> Look {
         let reached = first_day(now, window_ms);
@@ -83,6 +89,19 @@ mod tests {
         assert_eq!(horizon.look(at(101, 0), WINDOW_MS), Look::Forget(94));
         assert_eq!(horizon.look(at(99, 0), WINDOW_MS), Look::Unchanged, "nothing comes back");
         assert_eq!(horizon.first(), 94);
+    }
+
+    #[test]
+    fn a_node_that_opens_goes_on_where_it_was() {
+        let check = |last, now, expected| {
+            let mut horizon = Horizon::of_last_life(last, now, WINDOW_MS);
+            horizon.look(now, WINDOW_MS);
+            assert_eq!(horizon.first(), expected);
+        };
+        check(at(100, 5), at(100, 6), 93);
+        check(at(100, 5), at(101, 0), 94);
+        check(at(100, 5), at(109, 0), 93);
+        check(at(109, 0), at(100, 5), 93);
     }
 
     #[test]

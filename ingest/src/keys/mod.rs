@@ -63,6 +63,11 @@ pub(crate) fn day_of(stamp: Timestamp) -> Day {
     Day::try_from(stamp.0.div_euclid(DAY_MICROS)).expect("an i64 of microseconds has fewer than 2^28 days")
 }
 
+/// The last instant of a day.
+pub(crate) fn end_of(day: Day) -> Timestamp {
+    Timestamp((i64::from(day) + 1) * DAY_MICROS - 1)
+}
+
 /// The first day that is still remembered at `now`.
 pub(crate) fn first_day(now: Timestamp, window_ms: i64) -> Day {
     day_of(now.plus_millis(-window_ms))

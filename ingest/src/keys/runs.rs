@@ -30,6 +30,12 @@ pub(crate) struct KeyRuns {
 }
 
 impl KeyRuns {
+    /// The last day that a run in `dir` is of.
+    pub(crate) fn last_day(dir: &Path) -> Result<Option<Day>, Error> {
+        let paths = folder::list(dir, EXTENSION)?;
+        Ok(paths.iter().filter_map(|path| RunName::of(path)).map(|name| name.day).max())
+    }
+
     /// Opens the runs in `dir` and deletes those of days before `first_day`, those that were merged into others, and
     /// what a crash left unfinished. Reads their filters, not their keys. Answers as well which files are damaged; they are
     /// still where they were.

@@ -121,6 +121,14 @@ impl Held {
         self.lock().events.contains_key(&(environment, id))
     }
 
+    /// The last one that came in.
+    pub(crate) fn last(&self, environment: u64) -> Option<QuarantineId> {
+        let end = QuarantineId { record: u64::MAX, position: u32::MAX };
+        let state = self.lock();
+        let mut all = state.events.range((environment, QuarantineId::default())..=(environment, end));
+        all.next_back().map(|((_, id), _)| *id)
+    }
+
     /// How many of these events, from the first on, take at most so many bytes together.
     pub(crate) fn count_within(&self, environment: u64, ids: &[QuarantineId], bytes_max: u64) -> usize {
         let state = self.lock();

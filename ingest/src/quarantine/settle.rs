@@ -26,9 +26,9 @@ const CHUNK_BYTES: u64 = 8 << 20;
 pub enum QuarantineSelection {
     /// These. Ids that are not in quarantine (any more) are passed over.
     Ids(BTreeSet<QuarantineId>),
-    /// All that are there for this reason.
+    /// All that are there for this reason when it begins.
     Reason(QuarantineReason),
-    /// All.
+    /// All that are there when it begins.
     All,
 }
 
@@ -68,9 +68,15 @@ struct Walk {
     environment: u64,
     selection: QuarantineSelection,
     after: Option<QuarantineId>,
+    /// What comes in later is left for another walk, so that this one ends.
+    last: Option<QuarantineId>,
 }
 
 impl Walk {
+    fn new(environment: u64, selection: QuarantineSelection, held: &Held) -> Self {
+        Self { environment, selection, after: None, last: held.last(environment) }
+    }
+
     fn next(&mut self, held: &Held) -> Vec<QuarantineId> {
         let mut ids: Vec<QuarantineId> = match &self.selection {
             QuarantineSelection::Ids(ids) => {
@@ -81,6 +87,7 @@ impl Walk {
             QuarantineSelection::Reason(reason) => held.list(self.environment, self.after, Some(*reason), CHUNK),
             QuarantineSelection::All => held.list(self.environment, self.after, None, CHUNK),
         };
+        ids.retain(|id| Some(*id) <= self.last);
         ids.truncate(held.count_within(self.environment, &ids, CHUNK_BYTES).max(1));
         self.after = ids.last().copied().or(self.after);
         ids
@@ -114,8 +121,7 @@ impl Ingest {
         selection: QuarantineSelection,
         time: ReplayTime,
     ) -> Result<Replayed, Error> {
-        let walk = Walk { environment, selection, after: None };
-        self.in_turn(|ingest| async move { ingest.replay_in_turn(walk, time).await }).await
+        self.in_turn(|ingest| async move { ingest.replay_in_turn(environment, selection, time).await }).await
     }
 
     /// Throws events of quarantine away. Their ids stay known, so that they do not come in again within the window. Goes
@@ -124,8 +130,7 @@ impl Ingest {
     /// # Errors
     /// As of [`Ingest::admit`]. After an error some may have been discarded; the others are still in quarantine.
     pub async fn discard(&self, environment: u64, selection: QuarantineSelection) -> Result<Discarded, Error> {
-        let walk = Walk { environment, selection, after: None };
-        self.in_turn(|ingest| async move { ingest.discard_in_turn(walk).await }).await
+        self.in_turn(|ingest| async move { ingest.discard_in_turn(environment, selection).await }).await
     }
 
     /// Does something to quarantine while nothing else does. A task of its own has the turn: a caller that goes away
@@ -144,8 +149,14 @@ impl Ingest {
         task.await.map_err(|_| Error::Closed)?
     }
 
-    async fn replay_in_turn(&self, mut walk: Walk, time: ReplayTime) -> Result<Replayed, Error> {
+    async fn replay_in_turn(
+        &self,
+        environment: u64,
+        selection: QuarantineSelection,
+        time: ReplayTime,
+    ) -> Result<Replayed, Error> {
         let desk = self.desk();
+        let mut walk = Walk::new(environment, selection, &desk.held);
         let mut outcome = Replayed::default();
         loop {
             let ids = walk.next(&desk.held);
@@ -170,8 +181,9 @@ impl Ingest {
         }
     }
 
-    async fn discard_in_turn(&self, mut walk: Walk) -> Result<Discarded, Error> {
-        let (desk, environment) = (self.desk(), walk.environment);
+    async fn discard_in_turn(&self, environment: u64, selection: QuarantineSelection) -> Result<Discarded, Error> {
+        let desk = self.desk();
+        let mut walk = Walk::new(environment, selection, &desk.held);
         let mut outcome = Discarded::default();
         loop {
             let ids = walk.next(&desk.held);

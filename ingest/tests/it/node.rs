@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use liftgate_domain::entropy::SeededEntropy;
-use liftgate_domain::{Attributed, Attribution, ManualClock, Timestamp};
+use liftgate_domain::{Attributed, Attribution, Clock, ManualClock, Timestamp, Warehouse};
 use liftgate_ingest::{Counters, Ingest, IngestConfig, OpenReport, ParsedEvent, RawBody, RawEvent, Receipt};
 
 use crate::warehouse::KeepingWarehouse;
@@ -115,6 +115,13 @@ impl Node {
     /// Returns once everything admitted is in the warehouse.
     pub async fn settled(&self) {
         self.until(|counters| counters.pending == 0).await;
+    }
+
+    /// Moves the clock, and returns once the node has seen it.
+    pub async fn wait_ms(&self, ms: i64) {
+        self.clock.advance_ms(ms);
+        let (now, mut evidence) = (self.clock.now(), self.warehouse.evidence());
+        evidence.wait_for(|watermark| watermark.time().is_some_and(|time| time >= now)).await.unwrap();
     }
 
     pub fn segments(&self) -> Vec<PathBuf> {

@@ -56,3 +56,27 @@ async fn ids_are_forgotten_after_the_window() {
     assert_eq!(node.files("keys").len(), 1);
     assert_eq!(node.send(&["a", "b"]).await, (1, 1));
 }
+
+#[tokio::test]
+async fn a_clock_that_jumps_is_believed_after_some_minutes() {
+    let (day_ms, minute_ms) = (86_400_000, 60_000);
+    for is_running in [true, false] {
+        let node = Node::with(|config| config.dedup_window_ms = 2 * day_ms).await;
+        node.send(&["a"]).await;
+        let mut node = node.restart().await;
+        if is_running {
+            node.wait_ms(9 * day_ms).await;
+        } else {
+            node = node.crash_and(|node| node.clock.advance_ms(9 * day_ms)).await;
+            assert_eq!(node.report.keys, 1);
+        }
+        // By then the node has looked at its clock for what came before.
+        node.wait_ms(1).await;
+        assert_eq!(node.send(&["a"]).await, (0, 1), "running: {is_running}");
+        node.clock.advance_ms(10 * minute_ms);
+        // Nothing tells from outside when it is forgotten; until then it is a repeat.
+        while node.send(&["a"]).await == (0, 1) {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    }
+}

@@ -40,3 +40,11 @@ fn option<T: std::str::FromStr>(arguments: &[&str], name: &str, default: T) -> T
     let value = arguments.iter().position(|argument| *argument == name).and_then(|at| arguments.get(at + 1));
     value.map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("`{name}` cannot be `{value}`")))
 }
+
+/// The most memory that this process has had, in bytes; 0 where the system does not say.
+fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}

@@ -11,7 +11,7 @@ use liftgate_store::warehouse::{ParquetOptions, ParquetWarehouse};
 use serde_json::{Value, json};
 
 use crate::{
-    option,
+    option, peak_memory,
     shape::{ENVIRONMENT, NAMES, RUN, SALT, START_US},
 };
 
@@ -107,12 +107,4 @@ fn question(metrics: &[(&str, MetricKind, &str)], rule: RowRule) -> MomentsQuery
         rule,
         as_of: None,
     }
-}
-
-/// The most memory that this process has had, in bytes; 0 where the system does not say.
-fn peak_memory() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
-    kib.unwrap_or(0) * 1024
 }

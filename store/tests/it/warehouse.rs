@@ -8,7 +8,7 @@
 //! | `conformance`, `batches`, `units`, `kinds`, `caps`, `covariates`, `slices` | the cases; `check_all` runs them all |
 //! | `comparison`, `worlds` | answers next to those of the definition; `check_world` does it for an engine |
 //! | `parity`, `durability`, `crashes`, `retention`, `stand` | Parquet in every arrangement, after crashes, and as days expire |
-//! | `clickhouse`, `clickhouse_server` | ClickHouse, and the real server that its tests run on |
+//! | `clickhouse`, `clickhouse_*`, `clickhouse_server` | ClickHouse, and the real server that its tests run on |
 //!
 //! An engine whose warehouses take long to make runs `check_all` and `check_world` in tests of its own; the others
 //! get a test a case from `conformance!`.

@@ -372,7 +372,7 @@ fn the_keeper_writes_ids_when_there_are_many_and_stops_when_the_door_closes() {
     assert!(!index.is_full());
     index.commit(&keys[RECENT_MAX - 1..], 10);
     let (jobs, _queue) = std::sync::mpsc::channel();
-    let door = Arc::new(Door::new(clock, Timestamp(0), index, jobs));
+    let door = Arc::new(Door::new(clock, Timestamp(0), index, Horizon::default(), jobs));
     let runs = door.key_runs();
     let keeper = Keeper { door: Arc::clone(&door), _folder: Arc::clone(&folder) };
     let thread = std::thread::spawn(move || keeper.run());

@@ -65,7 +65,12 @@ impl Connection {
 
     /// The client, in the database, for questions: they change nothing, and end in the server when nobody waits any more.
     pub(super) fn reading(&self) -> Client {
-        self.inside().with_setting("readonly", "2").with_setting("cancel_http_readonly_queries_on_client_close", "1")
+        self.inside()
+            .with_setting("readonly", "2")
+            .with_setting("cancel_http_readonly_queries_on_client_close", "1")
+            // A replica that is behind would miss rows that the marks claim: better no answer.
+            .with_setting("fallback_to_stale_replicas_for_distributed_queries", "0")
+            .with_setting("max_replica_delay_for_distributed_queries", "5")
     }
 
     /// Runs a statement that answers nothing.

@@ -76,7 +76,8 @@ const EVENTS: &str = "
     node LowCardinality(String),
     epoch UInt64 CODEC(ZSTD),
     sequence UInt64 CODEC(Delta, ZSTD),
-    schema_version UInt16 CODEC(ZSTD)";
+    schema_version UInt16 CODEC(ZSTD),
+    INDEX by_receipt received_at TYPE minmax GRANULARITY 1";
 
 const BATCHES: &str = "
     node LowCardinality(String),

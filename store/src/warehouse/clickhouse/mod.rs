@@ -17,7 +17,7 @@
 //! | `layout`, `migrate`, `version` | tables on one server or a cluster, and how they come about |
 //! | `record`, `chunk` | a row as it is stored, a batch as inserts |
 //! | `ledger`, `attempts`, `breaker`, `health` | bookkeeping without input or output |
-//! | `question`, `statement`, `relation` | a question in numbers, SQL with parameters, each event once |
+//! | `question`, `statement`, `relation`, `repeats` | a question in numbers, SQL with parameters, each event once |
 //! | `population`, `values`, `readout` | the statements of a question, and its answer |
 //! | `expiry` | what retention takes out, counted |
 //! | `warehouse` | the port |
@@ -38,6 +38,7 @@ mod question;
 mod readout;
 mod record;
 mod relation;
+mod repeats;
 mod statement;
 mod values;
 mod version;

@@ -11,9 +11,10 @@ use liftgate_stats::{JointMoments, Moments};
 use serde::Deserialize;
 
 use super::connection::Connection;
-use super::population::{self, ABSENT, CODES, OTHER};
+use super::population::{self, ABSENT, CODES, FirstBy, OTHER};
 use super::question::{AskedMetric, Question};
-use super::relation::{Relation, Repeats, repeats_sql};
+use super::relation::Relation;
+use super::repeats::KnownRepeats;
 use super::statement::Parameters;
 use super::values::{self, Caps};
 
@@ -24,6 +25,8 @@ struct Summary {
     excluded: u64,
     last_treatment_at: Option<i64>,
     last_control_at: Option<i64>,
+    /// Units of whose first exposures at one instant not all say the same.
+    ambiguous: u64,
 }
 
 #[derive(Row, Deserialize)]
@@ -65,6 +68,7 @@ enum Place {
 /// Answers a question as of this watermark, which every row that is asked for is covered by.
 pub(super) async fn answer(
     connection: &Connection,
+    known: &KnownRepeats,
     query: &MomentsQuery,
     watermark: Watermark,
 ) -> Result<MomentsAnswer, StoreError> {
@@ -73,8 +77,7 @@ pub(super) async fn answer(
         return Ok(answer);
     };
     let client = connection.reading();
-    let repeats = client.query_raw(&repeats_sql(query.environment));
-    let repeats = Repeats::of(connection.rows(repeats).await?);
+    let repeats = known.find(connection, query.environment, &answer.watermark).await?;
     let relation = Relation { environment: query.environment, seen: &question.seen, repeats: &repeats };
     let mut parameters = Parameters::default();
     let sql = population::summary(&question, &relation, &mut parameters);
@@ -87,7 +90,9 @@ pub(super) async fn answer(
             largest[usize::from(found.dimension)].push(found.value);
         }
     }
-    let analysed = population::analysed(&question, &relation, &largest, &mut parameters)?;
+    let first_by =
+        if query.slices.is_empty() && summary.ambiguous == 0 { FirstBy::Instant } else { FirstBy::InstantAndId };
+    let analysed = population::analysed(&question, &relation, &largest, first_by, &mut parameters)?;
     let by_unit = values::by_unit(&question, &relation, &analysed, &mut parameters);
     let cap_values: Vec<f64> = match values::cap_values(&question, &by_unit) {
         Some(sql) => connection.row(parameters.query(&client, &sql)).await?,
@@ -295,6 +300,7 @@ mod tests {
                 excluded: 3,
                 last_treatment_at: None,
                 last_control_at: Some(4),
+                ambiguous: 0,
             },
             largest: vec![vec!["pro".into(), "free".into()]],
             // In no order: slices Other, Absent, `pro`, `free`, then the whole population, arms `b` (1) and `a` (2).

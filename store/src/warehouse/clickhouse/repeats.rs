@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
 
-use liftgate_domain::{StoreError, Watermark};
+use liftgate_domain::{NodeMark, StoreError, Watermark};
 
 use super::connection::Connection;
 use super::relation::{RECEIVED, REPEATS_LISTED_MAX, Repeats, all_repeats};
@@ -39,7 +39,7 @@ impl KnownRepeats {
         }
         let mut parameters = Parameters::default();
         let sql = new_repeats_sql(environment, &known.covered, &mut parameters);
-        let found: Vec<u64> = connection.rows(parameters.query(&connection.inside(), &sql)).await?;
+        let found: Vec<u64> = connection.rows(parameters.query(&connection.reading(), &sql)).await?;
         let mut all = self.lock();
         let entry = all.entry(environment).or_default();
         // Both looked at all rows beyond what was known to be covered before, so that the union lacks nothing.
@@ -61,13 +61,19 @@ fn new_repeats_sql(environment: u64, covered: &Watermark, parameters: &mut Param
     if covered.nodes.is_empty() {
         return format!("SELECT event_hash FROM ({}) LIMIT {limit}", all_repeats(environment));
     }
-    let is_covered = |(node, mark): (&String, &liftgate_domain::NodeMark)| {
+    let first = covered.nodes.values().map(|mark| mark.received_at.as_micros()).min().unwrap_or(i64::MIN);
+    let is_covered = |(node, mark): (&String, &NodeMark)| {
         format!("node = {} AND {RECEIVED} <= {}", parameters.text(node), mark.received_at.as_micros())
     };
     let is_covered = covered.nodes.iter().map(is_covered).collect::<Vec<_>>().join(" OR ");
+    let nodes = parameters.texts(covered.nodes.keys());
+    // The first half reads only what was received lately, by the table's index.
     format!(
         "SELECT event_hash FROM events WHERE environment = {environment} AND event_hash GLOBAL IN \
-         (SELECT event_hash FROM events WHERE environment = {environment} AND NOT ({is_covered})) \
+         (SELECT event_hash FROM events WHERE environment = {environment} AND \
+         received_at > fromUnixTimestamp64Micro({first}) AND NOT ({is_covered}) UNION ALL \
+         SELECT event_hash FROM events WHERE environment = {environment} AND \
+         received_at <= fromUnixTimestamp64Micro({first}) AND node NOT IN {nodes}) \
          GROUP BY event_hash HAVING count() > 1 LIMIT {limit}"
     )
 }

@@ -24,6 +24,7 @@ use super::options::ClickHouseOptions;
 use super::question::Seen;
 use super::record::Record;
 use super::relation::{Relation, Repeats, repeats_sql};
+use super::repeats::KnownRepeats;
 use super::statement::Parameters;
 use super::{expiry, migrate, readout};
 
@@ -48,6 +49,7 @@ struct Inner {
     breaker: Mutex<Breaker>,
     attempts: Mutex<Attempts>,
     counters: Counters,
+    repeats: KnownRepeats,
     evidence: watch::Sender<Watermark>,
     /// One writer of marks at a time, so that older ones never follow newer ones.
     recording: tokio::sync::Mutex<()>,
@@ -109,6 +111,7 @@ impl ClickHouseWarehouse {
             breaker,
             attempts,
             counters: Counters::default(),
+            repeats: KnownRepeats::default(),
             evidence: watch::Sender::default(),
             recording: tokio::sync::Mutex::default(),
         });
@@ -208,7 +211,7 @@ impl Warehouse for ClickHouseWarehouse {
 
     async fn moments(&self, query: &MomentsQuery) -> Result<MomentsAnswer, StoreError> {
         let watermark = self.inner.evidence.borrow().clone();
-        let answer = readout::answer(&self.inner.connection, query, watermark).await?;
+        let answer = readout::answer(&self.inner.connection, &self.inner.repeats, query, watermark).await?;
         add(&self.inner.counters.questions, 1);
         Ok(answer)
     }

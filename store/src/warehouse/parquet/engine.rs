@@ -23,8 +23,9 @@ impl Engine {
     pub(super) fn start(threads: usize) -> Result<Self, StoreError> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(threads)
-            // More than may answer questions at a time, so that neither a flush nor a merge waits behind them all.
-            .max_blocking_threads(threads + 3)
+            // Far more than questions, a flush, a merge and an expiry take together: some of them wait for each other, and
+            // one of them for DataFusion, which reads on these threads as well.
+            .max_blocking_threads(threads + 16)
             .thread_name("warehouse")
             .build()
             .map_err(|error| StoreError::Unavailable(format!("could not start the warehouse's threads: {error}")))?;

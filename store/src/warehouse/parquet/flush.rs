@@ -24,8 +24,11 @@ impl Inner {
     pub(super) fn flush(&self) -> Result<(), StoreError> {
         let mut manifest = self.manifest()?;
         self.write_tail(&mut manifest)?;
-        if manifest.is_long() {
-            self.rewrite(&mut manifest)?;
+        if manifest.is_long()
+            && let Err(error) = self.rewrite(&mut manifest)
+        {
+            // The rows are durable all the same.
+            tracing::warn!(dir = %self.dir.display(), %error, "The manifest could not be shortened; it is tried again.");
         }
         Ok(())
     }

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use liftgate_domain::{RowKind, StoreError, Timestamp};
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
+/// The first and last instants whose days can be written as text. What is beyond lies in the same day as they do.
+const CALENDAR_MICROS: (i64, i64) = (-377_705_023_201_000_000, 253_402_207_200_000_000);
 /// Where files are kept that a dropped manifest record may have named.
 const ORPHANS: &str = "orphans";
 /// A file that is still being written.
@@ -15,7 +17,7 @@ const TEMPORARY: &str = "tmp";
 
 /// Days since the epoch of an instant in microseconds.
 pub(super) fn day_number(micros: i64) -> i64 {
-    micros.div_euclid(MICROS_PER_DAY)
+    micros.clamp(CALENDAR_MICROS.0, CALENDAR_MICROS.1).div_euclid(MICROS_PER_DAY)
 }
 
 /// `YYYY-MM-DD` of a day number.

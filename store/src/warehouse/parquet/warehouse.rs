@@ -5,6 +5,7 @@ use std::fs::{self, File, TryLockError};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use liftgate_domain::{
@@ -25,6 +26,8 @@ use super::state::{Inner, State};
 use crate::warehouse::sequences::Sequences;
 
 const LOCK_NAME: &str = "lock";
+/// How long the next flush waits after one that failed.
+const FLUSH_PAUSE: Duration = Duration::from_secs(1);
 
 /// The embedded warehouse, in one folder.
 pub struct ParquetWarehouse {
@@ -32,6 +35,8 @@ pub struct ParquetWarehouse {
     engine: Engine,
     /// The last repeated ids found, by environment, with the generation of rows that they were found in.
     repeats: Mutex<BTreeMap<u64, (u64, Arc<Repeats>)>>,
+    /// Held while repeated ids are looked for.
+    searching: tokio::sync::Mutex<()>,
     /// Held as long as the warehouse is open: one process at a time.
     _lock: File,
 }
@@ -47,6 +52,13 @@ impl ParquetWarehouse {
         fs::create_dir_all(dir).map_err(|error| unavailable("create", dir, &error))?;
         // Paths must mean the same to every thread, wherever the process goes.
         let dir = fs::canonicalize(dir).map_err(|error| unavailable("open", dir, &error))?;
+        if dir.to_string_lossy().contains(['*', '?', '[', ']']) {
+            // What looks for repeated ids would take them for a pattern, and find no file.
+            return Err(StoreError::Invalid(format!(
+                "the warehouse's folder `{}` has a `*`, `?`, `[` or `]` in its path; choose another one",
+                dir.display()
+            )));
+        }
         let lock = lock(&dir)?;
         let (manifest, contents) = Manifest::open(&dir)?;
         let orphans = if contents.torn { Orphans::MoveAside } else { Orphans::Remove };
@@ -91,7 +103,13 @@ impl ParquetWarehouse {
             flush_is_due: AtomicBool::new(false),
             closing: AtomicBool::new(false),
         };
-        Ok(Self { inner: Arc::new(inner), engine, repeats: Mutex::default(), _lock: lock })
+        Ok(Self {
+            inner: Arc::new(inner),
+            engine,
+            repeats: Mutex::default(),
+            searching: tokio::sync::Mutex::default(),
+            _lock: lock,
+        })
     }
 
     /// How large the warehouse is.
@@ -157,6 +175,8 @@ impl ParquetWarehouse {
     }
 
     async fn find_repeats(&self, snapshot: &Arc<Snapshot>, environment: u64) -> Result<Arc<Repeats>, StoreError> {
+        // One at a time: whoever waits finds the answer of the one before, and a search reads every id.
+        let _searching = self.searching.lock().await;
         let generation = snapshot.generation;
         if let Some((found_in, repeats)) = self.known_repeats().get(&environment)
             && *found_in == generation
@@ -181,12 +201,25 @@ impl ParquetWarehouse {
         }
         let inner = Arc::clone(&self.inner);
         self.engine.start_blocking(move || {
-            inner.flush_is_due.store(false, Ordering::Release);
+            // Until it is done nobody starts another one, which would only wait behind it.
+            let flushing = Flushing(&inner.flush_is_due);
             if let Err(error) = inner.flush() {
                 tracing::error!(dir = %inner.dir.display(), %error, "The warehouse could not write its tail; it stays in memory and in the log.");
+                // A full disk is not asked again at once.
+                std::thread::sleep(FLUSH_PAUSE);
             }
+            drop(flushing);
             inner.compact_beside();
         });
+    }
+}
+
+/// A flush is on its way, until this is dropped.
+struct Flushing<'a>(&'a AtomicBool);
+
+impl Drop for Flushing<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
     }
 }
 

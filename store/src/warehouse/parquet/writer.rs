@@ -114,16 +114,20 @@ impl Order {
         let units = Names::of(piece, schema::UNIT_ID)?;
         let type_of = Names::of(piece, schema::UNIT_TYPE)?;
         let rank_of = type_of.map(|unit_type| types.rank(unit_type));
-        let mut hashers: Vec<(UnitHasher, Vec<Option<u32>>)> = (0..type_of.values.len())
-            .map(|index| (UnitHasher::new(environment, type_of.values.value(index)), vec![None; units.values.len()]))
-            .collect();
+        let mut hashers: Vec<UnitHasher> =
+            (0..type_of.values.len()).map(|index| UnitHasher::new(environment, type_of.values.value(index))).collect();
+        // Most batches know one type of unit; a place for each pair could be more than memory holds.
+        let mut known = vec![None; if hashers.len() == 1 { units.values.len() } else { 0 }];
         for (row, ts) in times.iter().enumerate() {
             let day = layout::day_number(*ts);
             *self.days.entry(day).or_default() += 1;
             let (unit_type, unit) = (type_of.keys.value(row) as usize, units.keys.value(row) as usize);
-            let (hasher, known) = &mut hashers[unit_type];
-            let bucket = *known[unit]
-                .get_or_insert_with(|| Bucket::index_of(hasher.hash(units.values.value(unit)), self.buckets));
+            let hasher = &mut hashers[unit_type];
+            let mut index = || Bucket::index_of(hasher.hash(units.values.value(unit)), self.buckets);
+            let bucket = match known.get_mut(unit) {
+                Some(known) => *known.get_or_insert_with(index),
+                None => index(),
+            };
             let number = u32::try_from(self.keys.len())
                 .map_err(|_| StoreError::Invalid("the tail has too many rows for one flush".into()))?;
             self.keys.push(SortKey {

@@ -254,3 +254,34 @@ async fn a_name_that_the_server_remembers_without_the_rows_does_not_lose_them() 
     let expected = EventCounts { exposures: 4, metrics: 4, surplus: 0 };
     assert_eq!((warehouse.counts(ENVIRONMENT).await.unwrap(), stored(server, &database)), (expected, 9));
 }
+
+#[tokio::test]
+async fn repeats_that_come_between_questions_count_once_as_they_were_received_first() {
+    let (server, database) = (Server::shared(), fresh_database());
+    let warehouse = connect(server, &database).await;
+    let nodes = ["a", "b", "c"];
+    for node in nodes {
+        let rows = if node == "a" { vec![exposure("x", "u", TREATMENT, 1_000)] } else { vec![] };
+        warehouse.append(batch(node, 1, 1, 1_000, rows)).await.unwrap();
+    }
+    let readout = MomentsQuery { rule: RowRule::Readout, ..question() };
+    let mut rng = StdRng::seed_from_u64(5);
+    let mut first: BTreeMap<u64, u32> = BTreeMap::new();
+    let mut repeats = 0;
+    for round in 2..20_u32 {
+        let ms = 1_000 + i64::from(round) * 10;
+        let mut ids: Vec<u64> = (0..30).collect();
+        ids.shuffle(&mut rng);
+        let row = |id: &u64| received(event(&format!("e{id}"), "u", f64::from(round), 1_001), ms);
+        let rows = ids[..3].iter().map(row).collect();
+        warehouse.append(batch(nodes[rng.random_range(0..3)], 1, u64::from(round), ms, rows)).await.unwrap();
+        for id in &ids[..3] {
+            repeats += usize::from(first.contains_key(id));
+            first.entry(*id).or_insert(round);
+        }
+        let sum = first.values().copied().map(f64::from).sum::<f64>();
+        let answer = warehouse.moments(&readout).await.unwrap();
+        assert_eq!(total(&answer, "revenue", TREATMENT), Some((1, sum)), "round {round}");
+    }
+    assert!(repeats > 10 && first.len() > 10);
+}

@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::Arc;
 
-use liftgate_domain::{EventCounts, SealedBatch, StoreError, Warehouse};
+use liftgate_domain::{EventCounts, EventRow, SealedBatch, StoreError, Timestamp, Warehouse};
 use liftgate_evaluator::TREATMENT;
 use liftgate_store::warehouse::{ParquetOptions, ParquetWarehouse};
 
@@ -356,7 +356,7 @@ async fn appending_waits_for_a_flush_rather_than_let_the_tail_grow() {
     }
     let in_the_way = stand.path().join("env=2");
     fs::write(&in_the_way, "").unwrap();
-    let elsewhere = |id: u64| liftgate_domain::EventRow { environment: 2, ..event(&format!("f{id}"), "u", 1.0, 1) };
+    let elsewhere = |id: u64| EventRow { environment: 2, ..event(&format!("f{id}"), "u", 1.0, 1) };
     warehouse.append(batch("b", 1, 1, 600, (0..20).map(elsewhere).collect())).await.unwrap();
     let refused = warehouse.append(batch("b", 1, 2, 600, vec![elsewhere(21)])).await;
     assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
@@ -378,4 +378,44 @@ async fn a_large_day_is_split_by_unit() {
     assert_eq!(warehouse.describe().files, 4);
     assert_eq!(warehouse.moments(&question()).await.unwrap(), before);
     assert_eq!(total(&before, "buyers", TREATMENT), Some((ROWS as u64, 0.0)));
+}
+
+#[tokio::test]
+async fn a_batch_with_a_type_of_unit_a_row_is_written() {
+    let stand = Stand::new();
+    let warehouse = stand.open();
+    let rows = (0..20_000)
+        .map(|number| {
+            let row = event(&format!("e{number}"), &format!("u{number}"), 1.0, number);
+            EventRow { unit_type: format!("type-{number}"), ..row }
+        })
+        .collect();
+    warehouse.append(batch("a", 1, 1, 30_000, rows)).await.unwrap();
+    warehouse.flush().await.unwrap();
+    assert_eq!(warehouse.counts(1).await.unwrap().metrics, 20_000);
+}
+
+#[tokio::test]
+async fn a_folder_that_would_be_read_as_a_pattern_is_refused() {
+    let stand = Stand::new();
+    let refused = ParquetWarehouse::open(&stand.path().join("[eu]"), stand.options.clone()).err().unwrap();
+    assert!(matches!(refused, StoreError::Invalid(_)), "{refused}");
+}
+
+#[tokio::test]
+async fn days_beyond_the_calendar_share_a_file_and_lose_nothing() {
+    let stand = Stand::new();
+    let warehouse = stand.open();
+    let far = |id: &str, micros: i64| EventRow { ts: Timestamp(micros), ..event(id, "u", 1.0, 0) };
+    let rows = vec![
+        far("1", i64::MAX),
+        far("2", i64::MAX - 200_000_000_000),
+        far("3", i64::MIN),
+        far("4", i64::MIN + 200_000_000_000),
+    ];
+    warehouse.append(batch("a", 1, 1, 30_000, rows)).await.unwrap();
+    warehouse.flush().await.unwrap();
+    drop(warehouse);
+    let counts = stand.open().counts(1).await.unwrap();
+    assert_eq!((counts.metrics, counts.surplus), (4, 0));
 }
