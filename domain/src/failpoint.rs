@@ -9,7 +9,7 @@
 //! | crate | names |
 //! |---|---|
 //! | ingest | all of `ingest::FAILPOINTS`: `ingest.written`, `ingest.synced`, `ingest.sealed`, `ingest.appended` ... |
-//! | store | `store.*`: the steps of the warehouse between a file and its manifest record |
+//! | store | `store.*`: from a Parquet file to its manifest record; `clickhouse.*`: from insert to mark |
 //! | scheduler, webhooks, server | none yet |
 
 #[cfg(debug_assertions)]
