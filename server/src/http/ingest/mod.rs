@@ -56,7 +56,7 @@ async fn admit(
     events: Vec<ParsedEvent>,
     source: &'static str,
 ) -> Result<Receipt, ApiError> {
-    let later = "send the same batch again later; nothing of it was taken";
+    let later = "send the same batch again later; what of it was taken counts once";
     app.ingest.admit(environment, events, source).await.map_err(|error| match error {
         Error::Backlog { retry_after_s } => ApiError::new(
             StatusCode::SERVICE_UNAVAILABLE,
