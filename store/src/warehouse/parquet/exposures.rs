@@ -2,17 +2,21 @@
 //!
 //! Units are kept in partitions by their hash, each under a lock of its own; a file of a bucket touches few of them.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::{Array, RecordBatch};
 use liftgate_domain::{RowKind, StoreError};
 use liftgate_evaluator::Design;
 
 use super::columns::{self, Names, opt};
+use super::data_file::DataFile;
+use super::first_exposures::{FirstExposures, Folded, Subject};
 use super::identity::Repeats;
 use super::pruning::Asked;
 use super::question::Question;
-use super::scan::{lanes, scan};
+use super::scan::{Lane, file_lanes, files, scan, tail_lanes};
 use super::schema;
 use super::snapshot::Snapshot;
 use super::units::{OfEntries, UnitHasher, UnitIndex};
@@ -40,8 +44,10 @@ pub(super) fn partition_of(hash: u64) -> usize {
 }
 
 /// All units that the question's runs have seen.
+#[derive(Clone, Debug)]
 pub(super) struct Exposed {
-    pub(super) partitions: Vec<Partition>,
+    /// Shared with what is remembered, and copied before they are changed.
+    pub(super) partitions: Vec<Arc<Partition>>,
     /// What [`SeenUnit::arm`] means.
     pub(super) arms: Vec<String>,
     pub(super) last_treatment_at: Option<i64>,
@@ -49,9 +55,10 @@ pub(super) struct Exposed {
 }
 
 /// The units of a partition.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Partition {
-    pub(super) index: UnitIndex,
+    /// Shared as well: most rows are of units that were seen before.
+    pub(super) index: Arc<UnitIndex>,
     /// In the order of `index`.
     pub(super) units: Vec<SeenUnit>,
 }
@@ -86,6 +93,8 @@ struct Gathered {
     hits: Vec<Hit>,
     last_treatment_at: Option<i64>,
     last_control_at: Option<i64>,
+    /// When the last row that matters was received, visible or not.
+    newest: Option<i64>,
 }
 
 pub(super) const UNKNOWN: u32 = u32::MAX;
@@ -125,30 +134,93 @@ pub(super) struct Rules<'a> {
     arms: Mutex<Vec<String>>,
 }
 
-/// Finds the units of the question's run, and those that it excludes.
+/// Finds the units of the question's run, and those that it excludes. What was folded of files before is not read again.
 pub(super) fn exposed(
     snapshot: &Snapshot,
     question: &Question<'_>,
     repeats: &Repeats,
+    first_exposures: &FirstExposures,
     threads: usize,
 ) -> Result<Exposed, StoreError> {
     let asked = Asked::Runs(question.runs());
-    let lanes = lanes(snapshot, question.query.environment, RowKind::Exposure, &asked)?;
-    let mut columns = COLUMNS.to_vec();
-    columns.push(schema::RECEIVED_AFTER_US);
-    let columns = repeats.with_columns(&columns);
-    let rules = Rules { question, arms: Mutex::default() };
-    let partitions: Vec<Mutex<Partition>> = (0..PARTITIONS).map(|_| Mutex::default()).collect();
-    let gathered = scan(&lanes, &columns, threads, |gathered: &mut Gathered, rows| {
-        gathered.add(rows, &rules, repeats, &partitions)
-    })?;
-    let unlocked = |partition: Mutex<Partition>| partition.into_inner().unwrap_or_else(PoisonError::into_inner);
-    Ok(Exposed {
-        partitions: partitions.into_iter().map(unlocked).collect(),
-        arms: rules.arms.into_inner().unwrap_or_else(PoisonError::into_inner),
-        last_treatment_at: gathered.iter().filter_map(|thread| thread.last_treatment_at).max(),
-        last_control_at: gathered.iter().filter_map(|thread| thread.last_control_at).max(),
-    })
+    let environment = question.query.environment;
+    let paths = files(snapshot, environment, RowKind::Exposure, &asked).map(|file| file.entry.path.clone());
+    let paths: BTreeSet<String> = paths.collect();
+    // Which of several rows counts can change with every row that comes.
+    let subject = repeats.is_empty().then(|| Subject::of(question));
+    let known = subject.as_ref().and_then(|subject| first_exposures.find(subject, question, &paths));
+    let fold = Fold { question, repeats, threads };
+    let is_new = |file: &&DataFile| known.as_ref().is_none_or(|known| !known.files.contains(&file.entry.path));
+    let new = file_lanes(files(snapshot, environment, RowKind::Exposure, &asked).filter(is_new), &asked)?;
+    let is_unchanged = known.as_ref().is_some_and(|known| known.files.len() == paths.len());
+    let folded = match known {
+        Some(known) if is_unchanged => known,
+        known => {
+            let (base, newest) = known.map_or_else(Default::default, |known| (known.exposed.clone(), known.newest));
+            let (exposed, newest_read) = fold.onto(&base, &new)?;
+            let folded = Arc::new(Folded { exposed, files: paths, newest: newest.max(newest_read) });
+            if let Some(subject) = subject.filter(|_| folded.is_visible(question)) {
+                first_exposures.keep(subject, Arc::clone(&folded));
+            }
+            folded
+        }
+    };
+    let tail = tail_lanes(snapshot, environment, RowKind::Exposure);
+    Ok(fold.onto(&folded.exposed, &tail)?.0)
+}
+
+/// How rows are folded.
+struct Fold<'a> {
+    question: &'a Question<'a>,
+    repeats: &'a Repeats,
+    threads: usize,
+}
+
+impl Fold<'_> {
+    /// What `base` becomes with the rows of these lanes, and when the last of them was received.
+    fn onto(&self, base: &Exposed, lanes: &[Lane<'_>]) -> Result<(Exposed, Option<i64>), StoreError> {
+        let mut columns = COLUMNS.to_vec();
+        columns.push(schema::RECEIVED_AFTER_US);
+        let columns = self.repeats.with_columns(&columns);
+        let rules = Rules { question: self.question, arms: Mutex::new(base.arms.clone()) };
+        let partitions: Vec<Mutex<Cow<'_, Partition>>> =
+            base.partitions.iter().map(|partition| Mutex::new(Cow::Borrowed(&**partition))).collect();
+        let gathered = scan(lanes, &columns, self.threads, |gathered: &mut Gathered, rows| {
+            gathered.add(rows, &rules, self.repeats, &partitions)
+        })?;
+        let unlocked = |(partition, base): (Mutex<Cow<'_, Partition>>, &Arc<Partition>)| match partition
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
+        {
+            Cow::Borrowed(_) => Arc::clone(base),
+            Cow::Owned(changed) => Arc::new(changed),
+        };
+        let last_treatment_at = gathered.iter().filter_map(|thread| thread.last_treatment_at).max();
+        let last_control_at = gathered.iter().filter_map(|thread| thread.last_control_at).max();
+        let exposed = Exposed {
+            partitions: partitions.into_iter().zip(&base.partitions).map(unlocked).collect(),
+            arms: rules.arms.into_inner().unwrap_or_else(PoisonError::into_inner),
+            last_treatment_at: base.last_treatment_at.max(last_treatment_at),
+            last_control_at: base.last_control_at.max(last_control_at),
+        };
+        Ok((exposed, gathered.iter().filter_map(|thread| thread.newest).max()))
+    }
+}
+
+impl Default for Exposed {
+    fn default() -> Self {
+        let partitions = (0..PARTITIONS).map(|_| Arc::default()).collect();
+        Self { partitions, arms: Vec::new(), last_treatment_at: None, last_control_at: None }
+    }
+}
+
+impl Exposed {
+    /// The memory that its units take.
+    pub(super) fn bytes(&self) -> usize {
+        let of_partition =
+            |partition: &Arc<Partition>| partition.index.bytes() + partition.units.capacity() * size_of::<SeenUnit>();
+        self.partitions.iter().map(of_partition).sum()
+    }
 }
 
 impl Rules<'_> {
@@ -169,7 +241,7 @@ impl Gathered {
         rows: &RecordBatch,
         rules: &Rules<'_>,
         repeats: &Repeats,
-        partitions: &[Mutex<Partition>],
+        partitions: &[Mutex<Cow<'_, Partition>>],
     ) -> Result<(), StoreError> {
         let question = rules.question;
         let history = &question.query.history;
@@ -195,11 +267,12 @@ impl Gathered {
             };
             let is_own = run == history.number;
             let excludes = question.query.exclude_runs.contains(&run);
-            let is_visible = (is_own || excludes)
-                && of_unit_type.get(row) == Some(&true)
-                && received[row] <= question.received_through
-                && !repeated.contains(row);
-            if !is_visible {
+            let matters = (is_own || excludes) && of_unit_type.get(row) == Some(&true) && !repeated.contains(row);
+            if !matters {
+                continue;
+            }
+            self.newest = self.newest.max(Some(received[row]));
+            if received[row] > question.received_through {
                 continue;
             }
             let treated = is_own && is_treatment.get(row) == Some(&true);
@@ -247,12 +320,12 @@ impl Gathered {
 }
 
 /// One partition at a time: all rows of a file of one bucket want the same.
-struct Locked<'a> {
-    partitions: &'a [Mutex<Partition>],
-    held: Option<(usize, MutexGuard<'a, Partition>)>,
+struct Locked<'a, 'b> {
+    partitions: &'a [Mutex<Cow<'b, Partition>>],
+    held: Option<(usize, MutexGuard<'a, Cow<'b, Partition>>)>,
 }
 
-impl Locked<'_> {
+impl Locked<'_, '_> {
     #[inline]
     fn partition(&mut self, index: usize) -> &mut Partition {
         if self.held.as_ref().is_some_and(|(held, _)| *held != index) {
@@ -260,7 +333,7 @@ impl Locked<'_> {
             self.held = None;
         }
         let lock = || (index, self.partitions[index].lock().unwrap_or_else(PoisonError::into_inner));
-        &mut self.held.get_or_insert_with(lock).1
+        self.held.get_or_insert_with(lock).1.to_mut()
     }
 }
 
@@ -269,7 +342,10 @@ impl Partition {
         if self.units.len() >= PARTITION_UNITS_MAX {
             return Err(StoreError::Invalid("the run has too many units for one node".into()));
         }
-        let position = self.index.get_or_add(hash);
+        let position = match self.index.get(hash) {
+            Some(position) => position,
+            None => Arc::make_mut(&mut self.index).get_or_add(hash),
+        };
         if position as usize == self.units.len() {
             self.units.push(SeenUnit::default());
         }

@@ -2,7 +2,7 @@
 //! have the same time, which of them is the first. Read in a pass of its own, since few questions need it.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::{Array, RecordBatch};
 use liftgate_domain::{RowKind, StoreError};
@@ -87,7 +87,7 @@ struct Gathered {
 struct Pass<'a> {
     question: &'a Question<'a>,
     repeats: &'a Repeats,
-    partitions: &'a [Partition],
+    partitions: &'a [Arc<Partition>],
     found: Vec<Mutex<Found>>,
     texts: Mutex<Vec<Texts>>,
 }
@@ -119,7 +119,7 @@ pub(super) fn complete(
         columns.push(schema::PROPERTIES);
     }
     let columns = repeats.with_columns(&columns);
-    let absent = |partition: &Partition| {
+    let absent = |partition: &Arc<Partition>| {
         let attributes = question.attributes.iter().map(|_| vec![ABSENT; partition.units.len()]).collect();
         Mutex::new(Found { attributes, tied: HashMap::new() })
     };
@@ -138,9 +138,12 @@ pub(super) fn complete(
         Attributes { values: texts.into_iter().map(|texts| texts.values).collect(), of_units: Vec::new() };
     for (partition, found) in exposed.partitions.iter_mut().zip(found) {
         let found = found.into_inner().unwrap_or_else(PoisonError::into_inner);
-        for (position, tied) in found.tied {
-            let unit = &mut partition.units[position as usize];
-            unit.settle(tied.stage, tied.bucket);
+        if !found.tied.is_empty() {
+            // What is remembered keeps its ties: rows that come later may decide them otherwise.
+            let partition = Arc::make_mut(partition);
+            for (position, tied) in found.tied {
+                partition.units[position as usize].settle(tied.stage, tied.bucket);
+            }
         }
         attributes.of_units.push(found.attributes);
     }

@@ -65,6 +65,11 @@ impl RepeatedRows {
 }
 
 impl Repeats {
+    /// Whether every row counts.
+    pub(super) fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
     /// `columns`, and those that tell the rows of one identity apart, when there are any.
     pub(super) fn with_columns<'a>(&self, columns: &[&'a str]) -> Vec<&'a str> {
         let mut all = columns.to_vec();

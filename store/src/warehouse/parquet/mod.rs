@@ -18,6 +18,7 @@ mod events;
 mod exact_sum;
 mod exposures;
 mod file_writer;
+mod first_exposures;
 mod firsts;
 mod flush;
 mod identity;

@@ -13,12 +13,15 @@ pub struct ParquetOptions {
     pub buckets: u32,
     /// Threads that answer one question.
     pub threads: usize,
+    /// Bytes of first exposures kept in memory, so that a question of a run that was asked about before reads only what
+    /// is new; about 50 a unit, run and rule. 0 keeps none.
+    pub remembered_bytes: usize,
 }
 
 impl Default for ParquetOptions {
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { flush_rows: 1_000_000, flush_after_ms: 60_000, buckets: 16, threads }
+        Self { flush_rows: 1_000_000, flush_after_ms: 60_000, buckets: 16, threads, remembered_bytes: 256 << 20 }
     }
 }
 

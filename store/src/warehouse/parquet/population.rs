@@ -2,6 +2,7 @@
 //! the stage and arm, and the slices, that each counts in.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use liftgate_domain::{ArmCount, MomentsAnswer, StoreError, Timestamp};
 
@@ -24,7 +25,7 @@ pub(super) struct Population {
 
 /// The units of one partition. Those that are not analysed have no stratum.
 pub(super) struct Cohort {
-    pub(super) index: UnitIndex,
+    pub(super) index: Arc<UnitIndex>,
     pub(super) first_ts: Vec<i64>,
     /// The instant from which a unit no longer counts in decisions.
     pub(super) leaves_at: Vec<i64>,
@@ -77,7 +78,7 @@ impl Population {
             places: Places::default(),
         };
         for (cohort, partition) in population.cohorts.iter_mut().zip(partitions) {
-            cohort.index = partition.index;
+            cohort.index = Arc::clone(&partition.index);
         }
         slices::place(&mut population, attributes, question);
         answer.arms = population.arm_counts();
@@ -115,7 +116,7 @@ impl Cohort {
     ) -> Self {
         let units = &partition.units;
         let mut cohort = Self {
-            index: UnitIndex::default(),
+            index: Arc::default(),
             first_ts: units.iter().map(|unit| unit.first_ts).collect(),
             leaves_at: vec![i64::MAX; units.len()],
             strata: vec![NOT_ANALYSED; units.len()],

@@ -6,6 +6,7 @@ use liftgate_domain::{MomentsAnswer, MomentsQuery, StoreError};
 use super::cells::Counted;
 use super::events;
 use super::exposures;
+use super::first_exposures::FirstExposures;
 use super::firsts;
 use super::identity::Repeats;
 use super::population::Population;
@@ -16,13 +17,14 @@ pub(super) fn answer(
     snapshot: &Snapshot,
     query: &MomentsQuery,
     repeats: &Repeats,
+    first_exposures: &FirstExposures,
     threads: usize,
 ) -> Result<MomentsAnswer, StoreError> {
     let mut answer = MomentsAnswer { watermark: snapshot.watermark.clone(), ..MomentsAnswer::default() };
     let Some(question) = Question::of(query, &snapshot.watermark) else {
         return Ok(answer);
     };
-    let mut exposed = exposures::exposed(snapshot, &question, repeats, threads)?;
+    let mut exposed = exposures::exposed(snapshot, &question, repeats, first_exposures, threads)?;
     let attributes = firsts::complete(&mut exposed, snapshot, &question, repeats, threads)?;
     let population = Population::of(exposed, attributes, &question, threads, &mut answer)?;
     if population.units() > 0 && !question.metrics.is_empty() {

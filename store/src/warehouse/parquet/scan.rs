@@ -29,13 +29,38 @@ pub(super) fn lanes<'a>(
     kind: RowKind,
     asked: &Asked<'_>,
 ) -> Result<Vec<Lane<'a>>, StoreError> {
+    let mut lanes = tail_lanes(snapshot, environment, kind);
+    lanes.extend(file_lanes(files(snapshot, environment, kind, asked), asked)?);
+    Ok(lanes)
+}
+
+/// The files of an environment's rows of one kind that can have asked rows.
+pub(super) fn files<'a>(
+    snapshot: &'a Snapshot,
+    environment: u64,
+    kind: RowKind,
+    asked: &Asked<'_>,
+) -> impl Iterator<Item = &'a DataFile> {
     let may_have = |file: &&DataFile| match asked {
         Asked::Names(names) => file.entry.may_have_name(|name| names.contains(name)),
         Asked::Runs(runs) => runs.iter().any(|run| file.entry.may_have_run(*run)),
     };
-    let mut lanes: Vec<Lane<'a>> = snapshot.tail_of(environment, kind).map(|rows| vec![Piece::Tail(rows)]).collect();
+    snapshot.files_of(environment, kind).filter(may_have)
+}
+
+/// The pieces of the tail.
+pub(super) fn tail_lanes(snapshot: &Snapshot, environment: u64, kind: RowKind) -> Vec<Lane<'_>> {
+    snapshot.tail_of(environment, kind).map(|rows| vec![Piece::Tail(rows)]).collect()
+}
+
+/// The pieces of files that can have asked rows.
+pub(super) fn file_lanes<'a>(
+    files: impl Iterator<Item = &'a DataFile>,
+    asked: &Asked<'_>,
+) -> Result<Vec<Lane<'a>>, StoreError> {
+    let mut lanes: Vec<Lane<'a>> = Vec::new();
     let mut of_buckets: BTreeMap<Bucket, Lane<'a>> = BTreeMap::new();
-    for file in snapshot.files_of(environment, kind).filter(may_have) {
+    for file in files {
         let parts = file.parts(asked)?.into_iter().map(|part| Piece::Part { file, part });
         match file.entry.bucket {
             Some(bucket) => of_buckets.entry(bucket).or_default().extend(parts),

@@ -9,6 +9,7 @@ use liftgate_domain::{EventRow, RowKind, SealedBatch, StoreError, Timestamp, Wat
 use serde::Serialize;
 
 use super::data_file::DataFile;
+use super::first_exposures::RememberedExposures;
 use super::schema;
 
 /// Everything visible at one instant.
@@ -112,6 +113,7 @@ impl Snapshot {
             bytes: self.files.iter().map(|file| file.entry.bytes).sum(),
             tail_rows: self.tail.iter().map(|batch| batch.rows as u64).sum(),
             glob: dir.join("env=*/kind=*/day=*/*.parquet").to_string_lossy().into_owned(),
+            remembered: RememberedExposures::default(),
         }
     }
 }
@@ -129,4 +131,6 @@ pub struct Description {
     pub tail_rows: u64,
     /// A pattern that finds the files, for DuckDB's `read_parquet(.., hive_partitioning = true)`.
     pub glob: String,
+    /// What is kept in memory for questions that come again.
+    pub remembered: RememberedExposures,
 }

@@ -59,7 +59,7 @@ impl<T: Copy> OfEntries<T> {
 
 /// Units by their hashes, numbered from 0 in the order in which they were added. Half the size of a hash map: what is
 /// looked up millions of times should fit the processor's cache.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct UnitIndex {
     /// A unit's number plus 1, at the first free place behind the one that its hash says; 0 is free. A power of two of
     /// them, at least half of them free.
@@ -73,6 +73,11 @@ impl UnitIndex {
     /// The hash of each unit.
     pub(super) fn hashes(&self) -> &[u64] {
         &self.hashes
+    }
+
+    /// The memory that it takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.slots.capacity() * size_of::<u32>() + self.hashes.capacity() * size_of::<u64>()
     }
 
     #[inline]

@@ -15,6 +15,7 @@ use tokio::sync::watch;
 
 use super::data_file::DataFile;
 use super::engine::Engine;
+use super::first_exposures::FirstExposures;
 use super::identity::{self, Repeats};
 use super::layout::{self, Orphans, unavailable};
 use super::manifest::Manifest;
@@ -35,6 +36,7 @@ pub struct ParquetWarehouse {
     engine: Engine,
     /// The last repeated ids found, by environment, with the generation of rows that they were found in.
     repeats: Mutex<BTreeMap<u64, (u64, Arc<Repeats>)>>,
+    first_exposures: Arc<FirstExposures>,
     /// Held while repeated ids are looked for.
     searching: tokio::sync::Mutex<()>,
     /// Held as long as the warehouse is open: one process at a time.
@@ -93,6 +95,7 @@ impl ParquetWarehouse {
             durable_marks: contents.marks.clone(),
         };
         let engine = Engine::start(options.threads)?;
+        let first_exposures = Arc::new(FirstExposures::new(options.remembered_bytes));
         let inner = Inner {
             dir,
             options,
@@ -108,13 +111,15 @@ impl ParquetWarehouse {
             engine,
             repeats: Mutex::default(),
             searching: tokio::sync::Mutex::default(),
+            first_exposures,
             _lock: lock,
         })
     }
 
     /// How large the warehouse is.
     pub fn describe(&self) -> Description {
-        self.inner.snapshot().describe(&self.inner.dir)
+        let remembered = self.first_exposures.describe();
+        Description { remembered, ..self.inner.snapshot().describe(&self.inner.dir) }
     }
 
     /// Merges small files into large ones until none are due. It happens by itself after flushes; whoever waits for this
@@ -272,8 +277,9 @@ impl Warehouse for ParquetWarehouse {
     async fn moments(&self, query: &MomentsQuery) -> Result<MomentsAnswer, StoreError> {
         let snapshot = self.inner.snapshot();
         let repeats = self.repeats(&snapshot, query.environment).await?;
+        let first_exposures = Arc::clone(&self.first_exposures);
         let (query, threads) = (query.clone(), self.inner.options.threads);
-        self.engine.answer(move || readout::answer(&snapshot, &query, &repeats, threads)).await
+        self.engine.answer(move || readout::answer(&snapshot, &query, &repeats, &first_exposures, threads)).await
     }
 
     async fn counts(&self, environment: u64) -> Result<EventCounts, StoreError> {

@@ -94,6 +94,8 @@ async fn answers_as_the_definition_does_and_with_the_same_bits_in_every_arrangem
             actual.assert_close(&expected, &format!("seed {seed}, {arrangement:?}"));
             let bits = bits(&actual);
             assert_eq!(&bits, first_bits.get_or_insert(bits.clone()), "seed {seed}, {arrangement:?}: bits");
+            let again = Answers::of(&warehouse, &world.questions).await;
+            assert_eq!(again.moments, actual.moments, "seed {seed}, {arrangement:?}: asked again");
         }
         cells += expected.moments.iter().map(|answer| answer.cells.len()).sum::<usize>();
         crossovers += expected.moments.iter().map(|answer| answer.crossover_units).sum::<u64>();
@@ -131,4 +133,50 @@ async fn the_order_of_nodes_and_threads_never_changes_a_bit() {
         let bits = bits(&Answers::of(&warehouse, &world.questions).await);
         assert_eq!(&bits, seen.get_or_insert(bits.clone()), "interleaving {seed}");
     }
+}
+
+#[tokio::test]
+async fn what_is_remembered_never_changes_an_answer() {
+    let (mut reused, mut missed) = (0, 0);
+    for seed in 0..2 {
+        let world = World::full(seed);
+        // The log of one source lets no id in twice: with repeats nothing would be remembered.
+        let source = (Arc::clone(&world.batches[0].node), world.batches[0].epoch);
+        let batches = world.batches.iter().filter(|batch| (Arc::clone(&batch.node), batch.epoch) == source);
+        let batches: Vec<_> = batches.cloned().collect();
+        let (mut remembering, mut forgetting) = (Stand::new(), Stand::new());
+        // The second one is short of memory: entries come and go.
+        remembering.options.remembered_bytes = if seed == 0 { 64 << 20 } else { 20_000 };
+        forgetting.options.remembered_bytes = 0;
+        let (remembering, forgetting) = (remembering.open(), forgetting.open());
+        let checks = 5;
+        for (position, batch) in batches.iter().enumerate() {
+            let is_check = (position + 1) % (batches.len() / checks).max(1) == 0;
+            for warehouse in [&remembering, &forgetting] {
+                warehouse.append(Arc::clone(batch)).await.unwrap();
+                if position % 3 == 0 {
+                    warehouse.flush().await.unwrap();
+                }
+                if is_check && position % 2 == 0 {
+                    warehouse.compact().await.unwrap();
+                }
+            }
+            if !is_check {
+                continue;
+            }
+            let expected = Answers::of(&forgetting, &world.questions).await;
+            for time in 0..2 {
+                let actual = Answers::of(&remembering, &world.questions).await;
+                assert_eq!(actual.moments, expected.moments, "seed {seed}, batch {position}, time {time}");
+                assert_eq!(bits(&actual), bits(&expected), "seed {seed}, batch {position}, time {time}: bits");
+            }
+            let remembered = remembering.describe().remembered;
+            assert!(remembered.bytes <= if seed == 0 { 64 << 20 } else { 20_000 }, "{remembered:?}");
+        }
+        reused += remembering.describe().remembered.reused;
+        missed += remembering.describe().remembered.missed;
+        let nothing = forgetting.describe().remembered;
+        assert_eq!((nothing.entries, nothing.reused), (0, 0), "seed {seed}");
+    }
+    assert!(reused > 100 && missed > 10, "{reused} reused, {missed} missed");
 }

@@ -13,7 +13,13 @@ pub struct Stand {
 impl Stand {
     /// An empty folder; nothing is flushed unless the test says so.
     pub fn new() -> Self {
-        let options = ParquetOptions { flush_rows: 1_000_000, flush_after_ms: u64::MAX, buckets: 4, threads: 2 };
+        let options = ParquetOptions {
+            flush_rows: 1_000_000,
+            flush_after_ms: u64::MAX,
+            buckets: 4,
+            threads: 2,
+            remembered_bytes: 64 << 20,
+        };
         Self { dir: TempDir::new().unwrap(), options }
     }
 
