@@ -106,7 +106,10 @@ async fn the_doctor_says_how_many_events_are_missing() {
     let deleted = server.http().post(clickhouse.url()).body(sql).send().await.unwrap();
     assert!(deleted.status().is_success(), "{}", deleted.text().await.unwrap());
     let (adds_up, said) = doctor(&[&server]);
-    assert!(!adds_up && said.contains("100 accepted = 97 stored: IT DOES NOT ADD UP: 3 were handed to the warehouse"), "{said}");
+    assert!(
+        !adds_up && said.contains("100 accepted = 97 stored: IT DOES NOT ADD UP: 3 were handed to the warehouse"),
+        "{said}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
