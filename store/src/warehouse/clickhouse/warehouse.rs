@@ -403,10 +403,10 @@ impl Inner {
 
     async fn counts(&self, environment: u64) -> Result<EventCounts, StoreError> {
         let client = self.connection.reading();
-        let stored = format!("SELECT count() FROM events WHERE environment = {environment}");
+        let count = format!("SELECT count() FROM events WHERE environment = {environment}");
         let repeats: Vec<u64> = self.connection.rows(client.query_raw(&repeats_sql(environment))).await?;
         let repeats = Repeats::of(repeats);
-        let stored: u64 = self.connection.row(client.query_raw(&stored)).await?;
+        let stored: u64 = self.connection.row(client.query_raw(&count)).await?;
         let seen = Seen { through: None, by_node: Vec::new() };
         let relation = Relation { environment, seen: &seen, repeats: &repeats };
         let mut parameters = Parameters::default();
@@ -417,7 +417,8 @@ impl Inner {
         );
         let found: FoundCounts = self.connection.row(parameters.query(&client, &sql)).await?;
         // Rows that arrived between the statements are events, not repeats.
-        let surplus = stored.saturating_sub(found.distinct);
+        let still_stored: u64 = self.connection.row(client.query_raw(&count)).await?;
+        let surplus = stored.min(still_stored).saturating_sub(found.distinct);
         Ok(EventCounts { exposures: found.exposures, metrics: found.metrics, surplus })
     }
 }
