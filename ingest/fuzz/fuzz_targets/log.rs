@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| liftgate_ingest::fuzz::log(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| liftgate_ingest::fuzz_log(bytes));
