@@ -35,6 +35,7 @@ pub mod event;
 pub mod experiment;
 pub mod failpoint;
 pub mod id;
+pub mod margin_text;
 pub mod metric;
 pub mod moments_query;
 pub mod resource;
@@ -58,9 +59,10 @@ pub use entropy::Entropy;
 pub use environment::Environment;
 pub use error::StoreError;
 pub use event::{Event, EventDraft};
-pub use experiment::Experiment;
+pub use experiment::{Experiment, ExperimentGuardrail, ExperimentPlan};
 pub use id::Id;
 pub use liftgate_evaluator::{Key, Share, Timestamp};
+pub use margin_text::MarginText;
 pub use metric::{Aggregate, Cap, Denominator, Metric, MetricKind};
 pub use moments_query::{
     ArmCount, Capping, Cell, Dimension, MetricQuery, MomentsAnswer, MomentsQuery, QuantileCell, RowRule,

@@ -1,9 +1,9 @@
 //! All that a decision may know of the world: one warehouse answer, and what evaluation lost. Written into records with
 //! every float as its bits.
 
-use liftgate_domain::{ArmCount, Key, MomentsAnswer, Timestamp, Watermark};
+use liftgate_domain::{ArmCount, Cell, Key, MomentsAnswer, Timestamp, Watermark};
 use liftgate_evaluator::{CONTROL, TREATMENT};
-use liftgate_stats::{Moments, Stratum};
+use liftgate_stats::{Moments, Stratum, ratio};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{Policy, bits::Bits};
@@ -98,12 +98,21 @@ fn strata_of(metric: &Key, answer: &MomentsAnswer) -> Vec<Stratum> {
             index
         });
         match cell.arm.as_str() {
-            TREATMENT => strata[index].treatment = cell.moments,
-            CONTROL => strata[index].control = cell.moments,
+            TREATMENT => strata[index].treatment = unit_values(cell),
+            CONTROL => strata[index].control = unit_values(cell),
             _ => {}
         }
     }
     strata
+}
+
+/// One value a unit: of a ratio (numerator and denominator together) its influence, of all else the value itself. A ratio
+/// without any denominator yet is an arm without units: nothing can be said of it.
+fn unit_values(cell: &Cell) -> Moments {
+    match &cell.joint {
+        Some(joint) if joint.variables() > 1 => ratio::linearize(joint).unwrap_or_default(),
+        _ => cell.moments,
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -154,7 +163,27 @@ fn read_strata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Stratum
 
 #[cfg(test)]
 mod tests {
+    use liftgate_stats::JointMoments;
+
     use super::*;
+
+    #[test]
+    fn a_ratio_is_read_by_its_influence_and_a_mean_as_it_is() {
+        let mut joint = JointMoments::new(2);
+        [[3.0, 5.0], [0.0, 2.0], [4.0, 4.0], [1.0, 9.0]].iter().for_each(|row| joint.push(row));
+        let cell = |joint: Option<JointMoments>| Cell {
+            metric: "m".parse().unwrap(),
+            slice: None,
+            stage: 0,
+            arm: TREATMENT.to_owned(),
+            moments: Moments { n: 4, mean: 2.0, m2: 10.0 },
+            joint,
+        };
+        assert_eq!(unit_values(&cell(Some(joint.clone()))).mean, 0.4);
+        assert_eq!(unit_values(&cell(None)).mean, 2.0);
+        let empty = JointMoments { mean: vec![0.0, 0.0], ..joint };
+        assert_eq!(unit_values(&cell(Some(empty))), Moments::default());
+    }
 
     #[test]
     fn survives_its_text_bit_for_bit() {

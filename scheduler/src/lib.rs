@@ -4,7 +4,7 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`policy`], [`margin_text`], [`mod@lint`] | what people write; what cannot work is refused before it starts |
+//! | [`policy`], [`mod@lint`] | what people write; what cannot work is refused before it starts |
 //! | [`command`] | what people order: start, pause, resume, roll back, cancel |
 //! | [`scheduler`] | the loop: due rollouts, one transaction a step; [`loss`] is a door it needs |
 //! | [`mod@decide`], [`evidence`], [`outcome`], [`step`] | the decision: a pure function of policy, state, evidence and time; the state after it |
@@ -38,7 +38,6 @@ pub mod error;
 pub mod evidence;
 pub mod lint;
 pub mod loss;
-pub mod margin_text;
 pub mod outcome;
 pub mod policy;
 pub mod record;
@@ -61,9 +60,9 @@ pub use command::StartRollout;
 pub use decide::decide;
 pub use error::{CommandError, Error};
 pub use evidence::{Evidence, GuardrailEvidence};
+pub use liftgate_domain::MarginText;
 pub use lint::lint;
 pub use loss::{ExposureLoss, NoLoss};
-pub use margin_text::MarginText;
 pub use outcome::{Gate, GateAnswer, GateResult, GuardrailReading, Outcome, Verdict};
 pub use policy::{Act, Guardrail, Guardrails, Health, OnRollback, Policy, Require, Stage, policy_hash};
 pub use record::{DecisionRecord, seal};

@@ -1,6 +1,6 @@
 //! What cannot work is refused before it starts: every problem of a policy, with the path of the field.
 
-use liftgate_domain::{Cap, Key, Metric, Share};
+use liftgate_domain::{Cap, Key, Metric, MetricKind, Share};
 use liftgate_evaluator::Problem;
 use liftgate_stats::GuardrailPlan;
 
@@ -163,11 +163,10 @@ fn check_plan(policy: &Policy, guardrail: &Guardrail, path: &str, found: &mut Fo
 }
 
 fn check_against_metric(policy: &Policy, guardrail: &Guardrail, metric: &Metric, path: &str, found: &mut Found) {
-    if metric.kind.outcome().is_none() {
+    if metric.kind == MetricKind::Quantile {
         let message = format!(
-            "metric `{}` is a {}; a guardrail reads a proportion, mean, count or retention",
-            guardrail.metric,
-            metric.kind.as_str()
+            "metric `{}` is a quantile, whose cut a rollout cannot freeze yet; use a proportion of slow units, a mean or a ratio",
+            guardrail.metric
         );
         found.add(format!("{path}.metric"), message);
     }

@@ -8,6 +8,7 @@
 //! | [`warehouse`], [`retention`] | the engine that was chosen, and how long it keeps events |
 //! | [`app`], [`rulesets`], [`access`], [`body`], [`problem`] | what request handlers share |
 //! | [`http`], [`manage`] | the routes |
+//! | [`table`] | small tables as CSV, Arrow and Parquet |
 //! | [`demo`] | the whole loop with simulated shoppers |
 //! | [`entropy`] | the operating system's randomness |
 
@@ -25,4 +26,5 @@ pub mod problem;
 pub mod retention;
 pub mod rulesets;
 pub mod serve;
+pub mod table;
 pub mod warehouse;

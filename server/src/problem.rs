@@ -133,6 +133,13 @@ impl From<StoreError> for ApiError {
     }
 }
 
+impl From<crate::table::Error> for ApiError {
+    fn from(error: crate::table::Error) -> Self {
+        tracing::error!(error = %error, "A table could not be encoded.");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server met an error; its log says more")
+    }
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

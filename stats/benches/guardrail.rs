@@ -1,6 +1,7 @@
 //! How long one look takes: a guardrail through five stages, and a comparison.
 
 use divan::{Bencher, black_box};
+use liftgate_stats::guardrail::log_evidence;
 use liftgate_stats::{Direction, GuardrailPlan, Margin, Moments, Outcome, Stratum, assess, compare};
 
 fn main() {
@@ -30,6 +31,14 @@ fn assess_five_stages_of_counts(bencher: Bencher) {
         .collect();
     let plan = plan(Outcome::Binary);
     bencher.bench(|| assess(black_box(&plan), black_box(&strata)));
+}
+
+#[divan::bench]
+fn evidence_of_one_stage_of_counts(bencher: Bencher) {
+    let arm = |events: u64| Moments::from_counts(5_000, events);
+    let strata = [Stratum { stage: 0, treatment: arm(260), control: arm(240) }];
+    let plan = GuardrailPlan { stages: 1, ..plan(Outcome::Binary) };
+    bencher.bench(|| log_evidence(black_box(&plan), black_box(&strata)));
 }
 
 #[divan::bench]

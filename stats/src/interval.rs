@@ -1,10 +1,11 @@
 //! A number with the range the data leave open for it. What the range means (fixed-horizon or
 //! anytime-valid, at which alpha) is said by whoever made it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// An estimate and its two-sided interval, `lower <= value <= upper` up to rounding.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Estimate {
     /// The point estimate.
     pub value: f64,

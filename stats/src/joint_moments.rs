@@ -4,12 +4,13 @@
 //! Update and merge: Bennett, Grout, Pébay, Roe, Thompson (2009), the multivariate form of Welford and of Chan, Golub,
 //! LeVeque.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Moments;
 
 /// Count, means and sums of products of deviations, a fixed number of variables per unit.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct JointMoments {
     /// Units.
     pub n: u64,
@@ -93,9 +94,60 @@ impl JointMoments {
         Moments { n: self.n, mean: self.mean[variable], m2: self.co(variable, variable) }
     }
 
+    /// These variables only, in this order; `None` when there is no such variable.
+    pub fn select(&self, variables: &[usize]) -> Option<Self> {
+        let mean = variables.iter().map(|&i| self.mean.get(i).copied()).collect::<Option<Vec<f64>>>()?;
+        let mut co = Vec::with_capacity(variables.len() * (variables.len() + 1) / 2);
+        for (place, &i) in variables.iter().enumerate() {
+            co.extend(variables[..=place].iter().map(|&j| self.co(i, j)));
+        }
+        Some(Self { n: self.n, mean, co })
+    }
+
+    /// New variables that are linear in these: a row of coefficients each, with the means given (a ratio is only
+    /// linear around its mean). The result has the same units.
+    pub(crate) fn mapped(&self, rows: &[Vec<f64>], means: Vec<f64>) -> Self {
+        let variables = self.variables();
+        let mut co = Vec::with_capacity(rows.len() * (rows.len() + 1) / 2);
+        for (i, row) in rows.iter().enumerate() {
+            for other in &rows[..=i] {
+                let mut sum = 0.0;
+                for (a, left) in row.iter().enumerate().take(variables).filter(|(_, left)| **left != 0.0) {
+                    for (b, right) in other.iter().enumerate().take(variables).filter(|(_, right)| **right != 0.0) {
+                        sum += left * right * self.co(a, b);
+                    }
+                }
+                co.push(sum);
+            }
+        }
+        // A sum of squares is never below zero; rounding may say otherwise.
+        let mut mapped = Self { n: self.n, mean: means, co };
+        for i in 0..rows.len() {
+            let place = i * (i + 1) / 2 + i;
+            mapped.co[place] = mapped.co[place].max(0.0);
+        }
+        mapped
+    }
+
+    /// Whether the numbers can be joint moments at all: finite, complete, and squares not negative.
+    pub fn is_valid(&self) -> bool {
+        let variables = self.variables();
+        self.co.len() == variables * (variables + 1) / 2
+            && (self.n == 0
+                || (self.mean.iter().chain(&self.co).all(|number| number.is_finite())
+                    && (0..variables).all(|i| self.co(i, i) >= 0.0)))
+    }
+
     /// Sample covariance of two variables; `None` below two units.
     pub fn covariance(&self, i: usize, j: usize) -> Option<f64> {
         (self.n >= 2).then(|| self.co(i, j) / (self.n - 1) as f64)
+    }
+}
+
+impl From<Moments> for JointMoments {
+    /// One variable.
+    fn from(moments: Moments) -> Self {
+        Self { n: moments.n, mean: vec![moments.mean], co: vec![moments.m2] }
     }
 }
 

@@ -34,14 +34,26 @@
 //! assert!(harmed.lower > Some(0.1));
 //! ```
 
+pub mod analysis;
+pub mod anytime;
+pub mod bayes;
+pub mod cuped;
+pub mod decision;
 pub mod exact;
-pub mod fieller;
+pub mod guardrail;
+pub mod lift;
+pub mod multiplicity;
+pub mod post_stratification;
+pub mod power;
 pub mod proportion;
+pub mod quantile;
+pub mod rate;
+pub mod ratio;
 pub mod special;
 pub mod welch;
 
 mod comparison;
-mod guardrail;
+mod effect;
 mod interval;
 mod joint_moments;
 mod margin;
@@ -49,10 +61,21 @@ mod moments;
 mod root;
 mod srm;
 
-pub use comparison::{Comparison, ComparisonVerdict, Method, Warning, compare};
+pub use comparison::{
+    ArmSample, BayesianAnswer, Comparison, ComparisonVerdict, Covariates, MarginTest, Method, Model, Plan, PlanMethod,
+    PosteriorScale, Prior, ProportionTest, Sample, TUNED_AT_DEFAULT, Warning, compare, compare_by,
+};
+pub use cuped::Cuped;
+pub use effect::Effect;
 pub use guardrail::{Assessment, GuardrailPlan, PlanError, Stratum, Undetermined, Verdict, assess};
 pub use interval::Estimate;
 pub use joint_moments::JointMoments;
+pub use lift::LiftMethod;
 pub use margin::{Direction, Margin, Outcome};
 pub use moments::Moments;
-pub use srm::{SRM_ALARM_P, Srm, SrmError, srm_chi_square};
+pub use power::{PowerAnswer, PowerError, PowerRequest, power};
+pub use quantile::QuantileReading;
+pub use srm::{
+    SRM_ALARM_P, SRM_CONCENTRATIONS, SequentialSrm, Srm, SrmError, SrmFactor, SrmGroup, SrmGroupFinding, SrmMethod,
+    srm_by_group, srm_chi_square, srm_sequential,
+};

@@ -1,14 +1,16 @@
 //! What counts as harm: a direction and a margin, and the boundary they draw between harmed and safe.
 //! The contrast at the boundary is linear in the two means (no ratio is formed), so it exists for any baseline.
 //!
-//! sigma = +1 (harm: increase) or -1 (decrease). Relative margin: m_T - R0 m_C with R0 = 1 + sigma margin;
+//! sigma = +1 (harm: increase) or -1 (decrease). Relative margin: m_T - R0 m_C with R0 = 1 + sigma margin (1 - sigma margin
+//! when the control mean is negative: a margin is a fraction of its size);
 //! absolute margin D: m_T - m_C - sigma D. Variance of 0/1 data under the boundary, from the total of events:
 //! relative p0 = x / (n_T R0 + n_C), q0 = R0 p0; absolute p0 = (x - n_T sigma D) / n, q0 = p0 + sigma D; clamped to [0, 1].
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A direction in which a metric moves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
     /// Upwards.
@@ -25,11 +27,20 @@ impl Direction {
             Self::Decrease => -1.0,
         }
     }
+
+    /// The other direction.
+    #[must_use]
+    pub fn opposite(self) -> Self {
+        match self {
+            Self::Increase => Self::Decrease,
+            Self::Decrease => Self::Increase,
+        }
+    }
 }
 
 /// How far a metric may move, as a fraction: `Relative(0.1)` is 10 % of control, `Absolute(0.002)` is 0.002
 /// in the metric's own unit (0.2 percentage points of a proportion).
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Margin {
     /// A fraction of the control mean.
@@ -46,17 +57,17 @@ impl Margin {
         }
     }
 
-    /// The boundary this far from no effect in `direction`.
-    pub(crate) fn boundary(self, direction: Direction) -> Boundary {
+    /// The boundary this far from no effect in `direction`, for a control mean of this sign (1 or -1).
+    pub(crate) fn boundary(self, direction: Direction, baseline_sign: f64) -> Boundary {
         match self {
-            Self::Relative(size) => Boundary::Ratio(1.0 + direction.sign() * size),
+            Self::Relative(size) => Boundary::Ratio(1.0 + baseline_sign * direction.sign() * size),
             Self::Absolute(size) => Boundary::Difference(direction.sign() * size),
         }
     }
 }
 
 /// What one unit's value is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// 0 or 1.

@@ -4,6 +4,7 @@
 //!
 //! Update: Welford (1962). Merge: Chan, Golub, LeVeque (1979).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Largest distance between `n * mean` and a whole number that still counts as a whole number.
@@ -19,7 +20,7 @@ const SQUARES_TOLERANCE_RELATIVE: f64 = 1e-6;
 /// Count, mean and sum of squared deviations from the mean, one value per unit.
 ///
 /// A non-finite value pushed or merged stays visible as a non-finite mean; the methods refuse it by name.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Moments {
     /// Units.
     pub n: u64,

@@ -5,7 +5,7 @@
 //! probabilities under q - p = delta; for a ratio R: (p_T - R p_C) and q = R p. Assumes independent units and
 //! expected counts of about 10 (see `exact` for less). Reference: Miettinen and Nurminen (1985).
 
-use crate::margin::ByArm;
+use crate::margin::{Boundary, ByArm};
 use crate::root::{Point, root};
 use crate::{Estimate, special};
 
@@ -65,9 +65,30 @@ impl Table {
     }
 }
 
+/// The score statistic of no difference.
+pub(crate) fn score_statistic(table: Table) -> f64 {
+    score_of_difference(table, 0.0)
+}
+
+/// The score statistic at any boundary.
+pub(crate) fn score_at(table: Table, boundary: Boundary) -> f64 {
+    match boundary {
+        Boundary::Ratio(ratio) => score_of_ratio(table, ratio),
+        Boundary::Difference(difference) => score_of_difference(table, difference),
+    }
+}
+
+/// z of the pooled test, without correction; `None` when all units have the same value.
+pub(crate) fn pooled_z(table: Table) -> Option<f64> {
+    let (n_t, n_c) = (table.treatment.units as f64, table.control.units as f64);
+    let p = (table.treatment.events as f64 + table.control.events as f64) / (n_t + n_c);
+    let z = (table.treatment.share() - table.control.share()) / libm::sqrt(p * (1.0 - p) * (1.0 / n_t + 1.0 / n_c));
+    z.is_finite().then_some(z)
+}
+
 /// Two-sided p-value of no difference (score test with the N/(N-1) of Miettinen and Nurminen).
 pub fn score_p_value(table: Table) -> f64 {
-    (2.0 * special::normal_sf(score_of_difference(table, 0.0).abs())).min(1.0)
+    (2.0 * special::normal_sf(score_statistic(table).abs())).min(1.0)
 }
 
 /// Difference of the proportions, with the interval of level 1 - `alpha`.

@@ -4,11 +4,8 @@
 //! distribution above df 1e12. Assumes independent units and means that are near normal. One constant arm is
 //! allowed: the other arm's variance carries the test. Reference: Welch (1947), Satterthwaite (1946).
 
-use crate::{Estimate, Moments, special};
-
-/// Above this the t and the normal distribution are the same to double precision. (Not at 1e6: there a p-value of
-/// 1e-15 differs in the third digit.)
-const NORMAL_FROM_DF: f64 = 1e12;
+use crate::effect::NORMAL_FROM_DF;
+use crate::{Effect, Estimate, Moments, special};
 
 /// Welch's test and interval for treatment minus control.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,26 +25,38 @@ pub struct Welch {
 /// Compares two means; `alpha` is two-sided. `None` when an arm has fewer than two units, when both arms are
 /// constant, or when a result is not finite.
 pub fn welch(control: &Moments, treatment: &Moments, alpha: f64) -> Option<Welch> {
-    let variance_treatment = treatment.variance()? / treatment.n as f64;
-    let variance_control = control.variance()? / control.n as f64;
-    let variance = variance_treatment + variance_control;
-    if variance.is_nan() || variance <= 0.0 {
-        return None;
-    }
-    // As shares, so that squares neither overflow nor vanish.
-    let share = variance_treatment / variance;
-    let rest = variance_control / variance;
-    let df = 1.0 / (share * share / (treatment.n - 1) as f64 + rest * rest / (control.n - 1) as f64);
-    let se = libm::sqrt(variance);
-    let value = treatment.mean - control.mean;
-    let statistic = value / se;
-    let (p_value, critical) = if df > NORMAL_FROM_DF {
-        (2.0 * special::normal_sf(statistic.abs()), -special::normal_quantile(0.5 * alpha))
+    let effect = Effect::of_means(control, treatment)?;
+    let test = t_test(&effect, alpha)?;
+    let half = test.critical * effect.se();
+    let value = effect.difference;
+    let difference = Estimate { value, lower: value - half, upper: value + half, se: Some(effect.se()) };
+    let Test { statistic, p_value, critical } = test;
+    half.is_finite().then_some(Welch { difference, statistic, df: effect.df, p_value, critical })
+}
+
+/// A t test of an effect.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Test {
+    pub(crate) statistic: f64,
+    /// Two-sided.
+    pub(crate) p_value: f64,
+    /// Half the width of the interval in standard errors.
+    pub(crate) critical: f64,
+}
+
+/// Tests that an effect is zero, with its degrees of freedom. `None` without variance or when a result is not finite.
+pub(crate) fn t_test(effect: &Effect, alpha: f64) -> Option<Test> {
+    let statistic = effect.statistic()?;
+    let p_value = (2.0 * upper_tail(statistic.abs(), effect.df)).min(1.0);
+    let critical = if effect.df > NORMAL_FROM_DF {
+        -special::normal_quantile(0.5 * alpha)
     } else {
-        (2.0 * special::t_sf(statistic.abs(), df), -special::t_quantile(0.5 * alpha, df))
+        -special::t_quantile(0.5 * alpha, effect.df)
     };
-    let half = critical * se;
-    let difference = Estimate { value, lower: value - half, upper: value + half, se: Some(se) };
-    let is_finite = statistic.is_finite() && half.is_finite() && p_value.is_finite();
-    is_finite.then_some(Welch { difference, statistic, df, p_value: p_value.min(1.0), critical })
+    (p_value.is_finite() && critical.is_finite()).then_some(Test { statistic, p_value, critical })
+}
+
+/// P(T > t), by the normal distribution where it is the same.
+pub(crate) fn upper_tail(t: f64, df: f64) -> f64 {
+    if df > NORMAL_FROM_DF { special::normal_sf(t) } else { special::t_sf(t, df) }
 }

@@ -15,7 +15,7 @@ fn read(policy: &Policy, guardrail: &Guardrail, rollout: &Rollout, evidence: &Ev
     let alpha_g = policy.alpha_of(guardrail);
     let pinned = rollout.metrics.iter().find(|pinned| pinned.key == guardrail.metric);
     let plan = GuardrailPlan {
-        // Kinds without an outcome are refused by the lint.
+        // A ratio comes as its influence, one number a unit; quantiles are refused by the lint.
         outcome: pinned.and_then(|pinned| pinned.metric.kind.outcome()).unwrap_or(liftgate_stats::Outcome::Mean),
         harm: guardrail.harm,
         margin: guardrail.margin.margin(),

@@ -2,15 +2,16 @@
 
 use liftgate_domain::{HoldCode, Share};
 use liftgate_evaluator::{BUCKETS, CONTROL, TREATMENT};
-use liftgate_stats::srm_chi_square;
+use liftgate_stats::srm_sequential;
 
 use super::{Finding, Look};
 
-/// The analysed arms are of equal share in every stage, so their totals must be equal too.
+/// The analysed arms are of equal share in every stage, so their totals must be equal too. Asked at every look, hence the
+/// sequential test.
 pub(crate) fn ask_srm(look: &Look<'_>) -> Finding {
     let counts = [look.evidence.units(TREATMENT), look.evidence.units(CONTROL)];
     let [treatment, control] = counts;
-    let Ok(srm) = srm_chi_square(&counts, &[0.5, 0.5]) else {
+    let Ok(srm) = srm_sequential(&counts, &[0.5, 0.5]) else {
         return Finding::pass("no units to compare yet");
     };
     let numbers = format!("{treatment} treatment and {control} control units (p = {:.2e})", srm.p_value);

@@ -1,6 +1,6 @@
 //! What lint refuses, and that what it lets through is what the documentation shows.
 
-use liftgate_domain::{Key, Metric};
+use liftgate_domain::{Key, Metric, MetricKind};
 use liftgate_scheduler::{Policy, lint, policy_hash};
 use serde_json::{Value, json};
 
@@ -69,6 +69,22 @@ fn a_wait_must_outlast_a_window() {
     let found = problems(body);
     assert_eq!(found.len(), 2, "{found:?}");
     assert!(found[0].starts_with("stages[0].max_wait: it ends before a unit of metric `errors` has matured"));
+}
+
+#[test]
+fn a_ratio_may_be_guarded_and_a_quantile_may_not() {
+    let found = |kind: MetricKind| {
+        let lookup = |key: &Key| {
+            let mut metric = metrics().into_iter().find(|pinned| pinned.key == *key).map(|pinned| pinned.metric)?;
+            metric.kind = kind;
+            Some(metric)
+        };
+        let policy: Policy = serde_json::from_value(policy_json()).unwrap();
+        lint(&policy, &lookup).into_iter().map(|it| it.message).collect::<Vec<_>>()
+    };
+    assert_eq!(found(MetricKind::Ratio), Vec::<String>::new());
+    assert!(found(MetricKind::Quantile).iter().all(|message| message.contains("cut a rollout cannot freeze")));
+    assert_eq!(found(MetricKind::Quantile).len(), 2);
 }
 
 #[test]

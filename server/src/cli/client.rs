@@ -110,6 +110,18 @@ impl Client {
         self.send(self.request(Method::GET, path)).await
     }
 
+    /// `GET`, answered with bytes of another form than JSON.
+    pub async fn get_bytes(&self, path: &str) -> Result<Vec<u8>, Error> {
+        let request = self.request(Method::GET, path);
+        let response = request.send().await.map_err(|source| Error::Unreachable { url: self.url.clone(), source })?;
+        let status = response.status();
+        let body = response.bytes().await.map_err(Error::Unreadable)?;
+        if status.is_success() {
+            return Ok(body.to_vec());
+        }
+        Err(Error::Refused(sentence(status, &serde_json::from_slice(&body).unwrap_or(Value::Null))))
+    }
+
     /// `POST` of JSON.
     pub async fn post(&self, path: &str, body: &Value) -> Result<Value, Error> {
         self.send(self.request(Method::POST, path).json(body)).await

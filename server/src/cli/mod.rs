@@ -1,10 +1,14 @@
 //! The command line. Exit codes: 0 done, 1 refused or failed (the reason is on stderr), 2 called wrongly.
 
+mod analyze;
 mod apply;
 mod client;
 mod doctor;
+mod documents;
 mod import;
+mod lines;
 mod output;
+mod power;
 mod quarantine;
 mod results;
 mod rollout;
@@ -53,6 +57,16 @@ enum Command {
         after_help = "Examples:\n  liftgate results banner-test -p shop -e production\n  liftgate results banner-test -p shop -e production --output json"
     )]
     Results(results::ResultsArgs),
+    /// Analyse moments of arms: estimates, intervals, p- and e-values, verdicts. Needs no server.
+    #[command(
+        after_help = "Examples:\n  liftgate analyze experiment.json\n  echo '{\"kind\": \"proportion\", \"arms\": [{\"arm\": \"off\", \"n\": 10000, \"events\": 500}, {\"arm\": \"on\", \"n\": 10000, \"events\": 580}]}' | liftgate analyze -\n  liftgate analyze --output json requests.ndjson > answers.ndjson\n  liftgate analyze --schema request\n\nThe field `analysis` names what is wanted: metric (when left out), experiment, slices, guardrail, srm, rates or multiplicity. A request that cannot be answered gives an error in its place, and code 1 at the end."
+    )]
+    Analyze(documents::DocumentArgs),
+    /// Plan an experiment: units and days it needs, the power and the smallest effect at a size. Needs no server.
+    #[command(
+        after_help = "Examples:\n  echo '{\"kind\": \"proportion\", \"baseline\": {\"mean\": 0.05}, \"effect\": {\"relative\": 0.2}}' | liftgate power -\n  echo '{\"kind\": \"mean\", \"baseline\": {\"mean\": 12, \"variance\": 900, \"units\": 20000}, \"effect\": {\"absolute\": 0.5}, \"method\": \"sequential\", \"traffic\": {\"units_per_day_low\": 4000, \"units_per_day_high\": 6000}}' | liftgate power -\n  liftgate power --schema request"
+    )]
+    Power(documents::DocumentArgs),
     /// Watch and steer rollouts.
     #[command(
         after_help = "Examples:\n  liftgate rollout list -p shop -e production\n  liftgate rollout why new-search -p shop -e production\n  liftgate rollout rollback new-search -p shop -e production --reason 'support tickets'"
@@ -152,6 +166,8 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Serve(args) => serve::run(&args, clock, entropy).await.map(|()| ExitCode::SUCCESS),
         Command::Apply(args) => apply::run(args).await.map(|()| ExitCode::SUCCESS),
         Command::Results(args) => results::run(args).await.map(|()| ExitCode::SUCCESS),
+        Command::Analyze(args) => analyze::run(&args),
+        Command::Power(args) => power::run(&args),
         Command::Rollout(args) => rollout::run(args).await.map(|()| ExitCode::SUCCESS),
         Command::Quarantine(args) => quarantine::run(args).await.map(|()| ExitCode::SUCCESS),
         Command::ImportEvents(args) => import::run(args).await,

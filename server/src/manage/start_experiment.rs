@@ -1,8 +1,8 @@
 //! Starting and stopping an experiment: its split on the flag, its run, and its definition, in one change.
 
 use liftgate_domain::{
-    Actor, Applied, Change, ChangeKind, EventDraft, Expected, Experiment, Id, Key, Mutation, Resource, ResourceKind,
-    Run, Scope,
+    Actor, Applied, Change, ChangeKind, EventDraft, Expected, Experiment, Id, Key, Mutation, PinnedMetric, Resource,
+    ResourceKind, Run, Scope,
 };
 use liftgate_evaluator::{
     Condition, Design, Flag, FlagState, Rule, RunHistory, RunKind, RunRef, Serve, Split, StageEntry,
@@ -87,8 +87,23 @@ pub async fn start(app: &App, scope: &Scope, key: &Key, actor: Actor) -> Result<
             ended_at: None,
         },
     };
+    experiment.pinned = pin(app, scope, &experiment).await?;
     (experiment.run, experiment.started_at) = (Some(number), Some(now));
     commit(app, scope, key, actor, "experiment.started", resource, experiment, state_resource, state, run).await
+}
+
+/// The experiment's metrics as they are now.
+async fn pin(app: &App, scope: &Scope, experiment: &Experiment) -> Result<Vec<PinnedMetric>, ApiError> {
+    let mut pinned: Vec<PinnedMetric> = Vec::new();
+    for (_, key) in experiment.metrics() {
+        if pinned.iter().any(|known| known.key == *key) {
+            continue;
+        }
+        let stored = app.catalog.resource(ResourceKind::Metric, &scope.to_project(), key).await?;
+        let stored = stored.ok_or_else(|| ApiError::not_found(format!("metric `{key}`")))?;
+        pinned.push(PinnedMetric { key: key.clone(), revision: stored.revision, metric: stored.decode()? });
+    }
+    Ok(pinned)
 }
 
 /// Takes the split off the flag and ends the run; the results stay.

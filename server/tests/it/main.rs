@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on must stop")]
 
+mod analyze;
 mod api;
 mod bad_events;
 mod bad_input;
@@ -18,6 +19,7 @@ mod kills;
 mod poison;
 mod pressure;
 mod quarantine;
+mod results;
 mod routes;
 mod segment;
 mod the_loop;

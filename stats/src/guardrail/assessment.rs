@@ -1,17 +1,19 @@
 //! One look at one guardrail: both e-values, the verdict, the effect and its bounds.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::bounds::{Scale, Start, bound};
-use super::evidence::{Alternative, Bet, Burn, Side, burn};
-use super::monitor::{ln_mixture_over_starts, totals};
-use super::strata::{Cell, Sums, cells, weighted_means};
+use super::evidence::Side;
+use super::look::Look;
+use super::monitor::totals;
+use super::strata::{Sums, weighted_means};
 use super::{GuardrailPlan, Stratum};
 use crate::margin::{Boundary, ByArm};
-use crate::{Direction, Margin, Outcome};
+use crate::{Margin, Outcome};
 
 /// What is known about a guardrail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Moved beyond the margin in the harmful direction.
@@ -25,7 +27,7 @@ pub enum Verdict {
 }
 
 /// Why nothing can be said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Undetermined {
     /// No stage has units in both arms.
@@ -53,7 +55,7 @@ impl std::fmt::Display for Undetermined {
 }
 
 /// The outcome of one look. All numbers are finite.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Assessment {
     /// What is known.
     pub verdict: Verdict,
@@ -105,80 +107,33 @@ pub fn assess(plan: &GuardrailPlan, strata: &[Stratum]) -> Assessment {
 }
 
 fn fill(assessment: &mut Assessment, plan: &GuardrailPlan, strata: &[Stratum]) -> Result<(), Undetermined> {
-    plan.check().map_err(|_| Undetermined::BadPlan)?;
-    let cells = cells(plan.outcome, strata).ok_or(Undetermined::NonFinite)?;
-    if assessment.n_treatment == 0 || assessment.n_control == 0 {
-        return Err(Undetermined::EmptyArm);
-    }
-    let boundary = plan.margin.boundary(plan.harm);
-    let (harm, safe) = bets(plan);
-    let sums = totals(harm, &cells, boundary);
-    if sums.weight == 0.0 {
-        return Err(match plan.outcome {
-            Outcome::Binary => Undetermined::EmptyArm,
-            Outcome::Mean => Undetermined::BurnIn,
-        });
-    }
-    if !sums.contrast.is_finite() || !sums.variance.is_finite() || !sums.baseline.is_finite() {
-        return Err(Undetermined::NonFinite);
-    }
-    let means = weighted_means(&cells);
-    assessment.n_eff = 4.0 * sums.weight;
+    let look = Look::at(plan, strata)?;
+    let means = weighted_means(&look.cells);
+    assessment.n_eff = 4.0 * look.sums.weight;
     assessment.mean_treatment = means.treatment;
     assessment.mean_control = means.control;
     assessment.effect = effect(plan.margin, means);
-    match (plan.outcome, burn(plan.outcome, &sums)) {
-        (Outcome::Mean, Burn::In) => return Err(Undetermined::BurnIn),
-        (Outcome::Mean, Burn::Flat) => return Err(Undetermined::ZeroVariance),
-        _ => {}
-    }
-    let ln_harm = |boundary| ln_mixture_over_starts(harm, &cells, boundary, plan.stages);
-    let ln_safe = |boundary| ln_mixture_over_starts(safe, &cells, boundary, 1);
-    let (log_e_harm, log_e_safe) = (ln_harm(boundary), ln_safe(boundary));
-    if !log_e_harm.is_finite() || !log_e_safe.is_finite() {
-        return Err(Undetermined::NonFinite);
-    }
-    assessment.log_e_harm = log_e_harm;
-    assessment.log_e_safe = log_e_safe;
-    assessment.verdict = if log_e_harm >= -libm::log(plan.alpha) {
+    let evidence = look.evidence()?;
+    assessment.log_e_harm = evidence.log_e_harm;
+    assessment.log_e_safe = evidence.log_e_safe;
+    assessment.verdict = if evidence.log_e_harm >= -libm::log(plan.alpha) {
         Verdict::Harm
-    } else if log_e_safe >= -libm::log(plan.alpha_safe) {
+    } else if evidence.log_e_safe >= -libm::log(plan.alpha_safe) {
         Verdict::Safe
     } else {
         Verdict::Undecided
     };
-    let Some(start) = start(plan, means, &cells) else {
+    let Some(start) = start(plan, means, &look) else {
         return Ok(());
     };
-    let of_harm = bound(harm.side, start, |boundary| ln_harm(boundary) + libm::log(plan.alpha));
-    let of_safe = bound(safe.side, start, |boundary| ln_safe(boundary) + libm::log(plan.alpha_safe));
-    let (lower, upper) = if harm.side == Side::Above { (of_harm, of_safe) } else { (of_safe, of_harm) };
+    let of_harm = bound(look.harm.side, start, |boundary| look.ln_harm(boundary) + libm::log(plan.alpha));
+    let of_safe = bound(look.safe.side, start, |boundary| look.ln_safe(boundary) + libm::log(plan.alpha_safe));
+    let (lower, upper) = if look.harm.side == Side::Above { (of_harm, of_safe) } else { (of_safe, of_harm) };
     // They cross only when the stages contradict each other; then no one range describes them.
     if !matches!((lower, upper), (Some(lower), Some(upper)) if lower > upper) {
         (assessment.lower, assessment.upper) = (lower, upper);
     }
     Ok(())
-}
-
-/// The bet on harm and the bet on safety. The latter is always sharpest at "no effect".
-fn bets(plan: &GuardrailPlan) -> (Bet, Bet) {
-    let (side, opposite) = match plan.harm {
-        Direction::Increase => (Side::Above, Side::Below),
-        Direction::Decrease => (Side::Below, Side::Above),
-    };
-    let (to_detect, to_none) = match plan.margin {
-        Margin::Relative(margin) => {
-            let ratio = 1.0 + plan.harm.sign() * margin;
-            let factor = |detect: Margin| Alternative::Factor((1.0 + plan.harm.sign() * detect.size()) / ratio);
-            (plan.detect.map(factor), Alternative::Factor(1.0 / ratio))
-        }
-        Margin::Absolute(margin) => {
-            let distance = |detect: Margin| Alternative::Distance(detect.size() - margin);
-            (plan.detect.map(distance), Alternative::Distance(margin))
-        }
-    };
-    let outcome = plan.outcome;
-    (Bet { outcome, side, alternative: to_detect }, Bet { outcome, side: opposite, alternative: Some(to_none) })
 }
 
 fn effect(margin: Margin, means: ByArm) -> Option<f64> {
@@ -191,8 +146,8 @@ fn effect(margin: Margin, means: ByArm) -> Option<f64> {
 }
 
 /// Where to look for the bounds; `None` when a ratio to the baseline has no meaning.
-fn start(plan: &GuardrailPlan, means: ByArm, cells: &[Cell]) -> Option<Start> {
-    let at = |boundary: Boundary| -> Sums { totals(bets(plan).0, cells, boundary) };
+fn start(plan: &GuardrailPlan, means: ByArm, look: &Look) -> Option<Start> {
+    let at = |boundary: Boundary| -> Sums { totals(look.harm, &look.cells, boundary) };
     let (scale, at, step) = match (plan.margin, plan.outcome) {
         (Margin::Absolute(_), _) => {
             let guess = means.treatment - means.control;

@@ -8,12 +8,10 @@
 //! U = .60 H(5000) + .20 H(1e5) + .10 C(2.5) + .05 C(10) + .05 C(99) for 0/1 data under a ratio, else
 //! .75 H(5000) + .25 H(1e5). With a point alternative E = U/2 + T/2, T = C/2 + G/2 or G; else E = U.
 
-use std::f64::consts::LN_2;
-
 use super::strata::Sums;
 use crate::Outcome;
+use crate::anytime::{information_at_tuning, ln_e_value_one_sided};
 use crate::margin::Boundary;
-use crate::special::ln_normal_cdf;
 
 /// Fewest events in both arms together before z is used for 0/1 data.
 const BURN_IN_EVENTS: f64 = 20.0;
@@ -22,8 +20,8 @@ const BURN_IN_UNITS: f64 = 50.0;
 /// Units (both arms) at which the sharp and the patient mixture are tuned, and their weights.
 const UNITS_SHARP: f64 = 5_000.0;
 const UNITS_PATIENT: f64 = 100_000.0;
-/// ln 10: minus the logarithm of the two-sided level .1 the mixtures are tuned to (one-sided .05).
-const TUNING: f64 = std::f64::consts::LN_10;
+/// The two-sided level the mixtures are tuned to (one-sided .05).
+const TUNING_LEVEL: f64 = 0.1;
 /// Odds multiples of the count terms, with their weights.
 const COUNT_POINTS: [(f64, f64); 3] = [(0.10, 2.5), (0.05, 10.0), (0.05, 99.0)];
 
@@ -128,11 +126,14 @@ pub(super) fn ln_evidence(bet: Bet, sums: &Sums, boundary: Boundary) -> f64 {
     ln_sum(&[(0.5, universal), (0.5, targeted)])
 }
 
+/// ln of the universal part for means: U at z after so many effective units.
+pub(crate) fn ln_universal(z: f64, units: f64) -> f64 {
+    ln_sum(&[(0.75, ln_mixture(z, units / UNITS_SHARP)), (0.25, ln_mixture(z, units / UNITS_PATIENT))])
+}
+
 /// ln H at z, `share` = N_eff/N*.
 fn ln_mixture(z: f64, share: f64) -> f64 {
-    let x = (2.0 * TUNING + libm::log1p(2.0 * TUNING)) * share;
-    let weight = x / (1.0 + x);
-    LN_2 - 0.5 * libm::log1p(x) + 0.5 * weight * z * z + ln_normal_cdf(z * libm::sqrt(weight))
+    ln_e_value_one_sided(z, information_at_tuning(TUNING_LEVEL) * share)
 }
 
 /// ln C(`factor`) at null odds `odds`.

@@ -11,10 +11,13 @@
 mod assessment;
 mod bounds;
 mod evidence;
+mod look;
 mod monitor;
 mod plan;
 mod strata;
 
 pub use assessment::{Assessment, Undetermined, Verdict, assess};
+pub(crate) use evidence::ln_universal;
+pub use look::{Evidence, log_evidence};
 pub use plan::{GuardrailPlan, PlanError};
 pub use strata::Stratum;

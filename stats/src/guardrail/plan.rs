@@ -1,11 +1,12 @@
 //! What a guardrail promises before the first unit is seen. Changing any of it starts a new attempt.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Direction, Margin, Outcome};
 
 /// The frozen parameters of one guardrail.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GuardrailPlan {
     /// What one unit's value is.
     pub outcome: Outcome,

@@ -4,13 +4,14 @@
 //! w = n_T n_C/(n_T + n_C) (sizes only: weights made of estimated variances would bias the sum),
 //! S = sum w contrast, V = sum w^2 Var(contrast), B = sum w |m_C| (0/1 data: w p0).
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::margin::{Boundary, ByArm};
 use crate::{Moments, Outcome};
 
 /// The units first exposed during one stage, matured outcomes only.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Stratum {
     /// 0-based stage of the first exposure.
     pub stage: u32,

@@ -52,7 +52,7 @@ pub fn beta_tails(a: f64, b: f64, x: f64) -> Tails {
 }
 
 /// ln[x^a y^b / B(a, b)]; around the maximum when both shapes are large.
-fn ln_power(a: f64, b: f64, x: f64) -> f64 {
+pub(crate) fn ln_power(a: f64, b: f64, x: f64) -> f64 {
     let (log_x, log_y) = (libm::log(x), libm::log1p(-x));
     if a.min(b) < STIRLING_FROM {
         return a * log_x + b * log_y - ln_beta(a, b);

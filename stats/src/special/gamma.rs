@@ -8,7 +8,7 @@ use std::f64::consts::PI;
 use super::{Tails, steps};
 
 /// From here the Stirling series of [`stirling_remainder`] is exact to double precision.
-pub(super) const STIRLING_FROM: f64 = 10.0;
+pub(crate) const STIRLING_FROM: f64 = 10.0;
 
 /// ln Gamma(x) for x > 0; NaN otherwise.
 pub fn ln_gamma(x: f64) -> f64 {
@@ -87,7 +87,7 @@ fn nonzero(x: f64) -> f64 {
 }
 
 /// x - ln(1 + x) without cancellation near 0.
-pub(super) fn minus_log1p(x: f64) -> f64 {
+pub(crate) fn minus_log1p(x: f64) -> f64 {
     if !(-0.4..=0.6).contains(&x) {
         return x - libm::log1p(x);
     }
@@ -107,7 +107,7 @@ pub(super) fn minus_log1p(x: f64) -> f64 {
 }
 
 /// ln Gamma(x) - [(x - 1/2) ln x - x + ln(2 pi)/2] for x >= [`STIRLING_FROM`].
-pub(super) fn stirling_remainder(x: f64) -> f64 {
+pub(crate) fn stirling_remainder(x: f64) -> f64 {
     const COEFFICIENTS: [f64; 8] = [
         1.0 / 12.0,
         -1.0 / 360.0,

@@ -7,9 +7,11 @@ mod gamma;
 mod normal;
 mod student;
 
+pub(crate) use beta::ln_power;
 pub use beta::{beta_tails, ln_beta};
+pub(crate) use gamma::{STIRLING_FROM, minus_log1p, stirling_remainder};
 pub use gamma::{chi_square_sf, gamma_tails, ln_gamma};
-pub use normal::{ln_normal_cdf, normal_cdf, normal_quantile, normal_sf};
+pub use normal::{ln_normal_cdf, ln_scaled_normal_cdf, normal_cdf, normal_quantile, normal_sf};
 pub use student::{t_cdf, t_quantile, t_sf};
 
 /// Both tails of a distribution at a point; they sum to 1, and each is accurate where it is small.

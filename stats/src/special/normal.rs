@@ -27,11 +27,21 @@ pub fn ln_normal_cdf(z: f64) -> f64 {
     if z >= ASYMPTOTIC_BELOW || z.is_nan() {
         return libm::log(normal_cdf(z));
     }
-    // Mills ratio: Phi(z) = phi(z) / |z| * (1 - 1/z^2 + 3/z^4 - 15/z^6 + ...), alternating with error
-    // below the first term left out (2e-15 at z = -20).
+    -0.5 * z * z + ln_scaled_tail(z)
+}
+
+/// ln P(Z <= z) + z^2/2 for z <= 0: what is left of a far lower tail once the normal density's square is taken
+/// out. Finite for every finite z; for z > 0 it is the plain sum.
+pub fn ln_scaled_normal_cdf(z: f64) -> f64 {
+    if z >= ASYMPTOTIC_BELOW || z.is_nan() { ln_normal_cdf(z) + 0.5 * z * z } else { ln_scaled_tail(z) }
+}
+
+/// Mills ratio: Phi(z) = phi(z)/|z| (1 - 1/z^2 + 3/z^4 - 15/z^6 + ...), alternating with error below the first term
+/// left out (2e-15 at z = -20).
+fn ln_scaled_tail(z: f64) -> f64 {
     let u = 1.0 / (z * z);
     let series = -u * (1.0 - u * (3.0 - u * (15.0 - u * (105.0 - u * (945.0 - u * 10_395.0)))));
-    -0.5 * z * z - libm::log(-z) - 0.5 * libm::log(2.0 * PI) + libm::log1p(series)
+    -libm::log(-z) - 0.5 * libm::log(2.0 * PI) + libm::log1p(series)
 }
 
 /// z with P(Z <= z) = p; -inf at 0, +inf at 1, NaN outside.

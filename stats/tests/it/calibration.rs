@@ -1,123 +1,201 @@
-//! Simulated ramps: how often does a guardrail cry wolf when nothing is wrong, and does it see what is? Seeded, short.
+//! The long calibration (`examples/calibrate`) in a short, seeded form: does a guardrail cry wolf when nothing is
+//! wrong, does it see what is, and would wrong methods be caught? Judged by Clopper-Pearson intervals of 95 %.
 
-use liftgate_stats::{Direction, GuardrailPlan, Margin, Moments, Outcome, Stratum, Verdict, assess, special};
+#[allow(dead_code, reason = "the long calibration uses the rest")]
+#[path = "../../examples/calibrate/simulation/mod.rs"]
+mod simulation;
+
+use liftgate_stats::{Comparison, Direction, GuardrailPlan, Margin, Moments, Outcome, Stratum, compare};
+use rand::SeedableRng;
 use rand::rngs::SmallRng;
-use rand::{Rng, SeedableRng};
-use statrs::distribution::{Beta, ContinuousCDF};
 
-const ALPHA: f64 = 0.05;
-const RUNS: u64 = 400;
-const STAGES: u32 = 5;
-const BATCHES_PER_STAGE: u32 = 8;
-/// Units an arm in a batch of the first stage; each stage doubles it.
-const BATCH: u64 = 60;
+use simulation::chance::{coin, lognormal, negative_binomial, normal, zero_inflated};
+use simulation::clustered::{is_quantile_harmed, is_ratio_harmed};
+use simulation::controls::{
+    Alarms, censored_arm, known_cut, peeking, pooled_stages, raw_events, request_variance, rest_as_control, restarted,
+};
+use simulation::family::any_harm;
+use simulation::lift::{self, LIFT, Lifts};
+use simulation::race::{Fired, Times, race};
+use simulation::ramp::{Instant, Looks, Pair, Ramp};
+use simulation::rate::Rate;
+use simulation::verdict::{ALPHA, is_harm, is_safe, plan};
+
+/// Enough that a true rate of .025 shows as at most .05, mostly.
+const RUNS: u64 = 700;
+/// Fewer where a run is long: there the true rates are near .015.
+const RUNS_LONG: u64 = 350;
+/// Runs of a wrong method: it breaks by much.
+const RUNS_WRONG: u64 = 60;
+/// Comparisons at one look are cheap.
+const RUNS_ONE_LOOK: u64 = 20_000;
+/// 2 000 units.
+const PAIRS: u64 = 1_000;
+const PAIRS_OF_STAGES: [u64; 5] = [60, 100, 160, 260, 420];
 const BASE: f64 = 0.05;
 
-/// Event probabilities of one batch.
-struct Rates {
-    treatment: f64,
-    control: f64,
+fn runs<T>(count: u64, run: impl Fn(&mut SmallRng) -> T) -> Vec<T> {
+    (0..count).map(|seed| run(&mut SmallRng::seed_from_u64(seed))).collect()
 }
 
-fn plan() -> GuardrailPlan {
-    GuardrailPlan {
-        outcome: Outcome::Binary,
-        harm: Direction::Increase,
-        margin: Margin::Relative(0.0),
-        detect: None,
-        alpha: ALPHA,
-        alpha_safe: ALPHA,
-        stages: STAGES,
-    }
+fn rate(run: impl Fn(&mut SmallRng) -> bool) -> Rate {
+    Rate::of(&runs(RUNS, run))
 }
 
-/// Share of the ramps in which `is_alarm` fires at any look; a look after every batch.
-fn alarms(rates: impl Fn(u32) -> Rates, is_alarm: impl Fn(&[Stratum]) -> bool) -> u64 {
-    (0..RUNS).filter(|&seed| ramp_alarms(&mut SmallRng::seed_from_u64(seed), &rates, &is_alarm)).count() as u64
+#[track_caller]
+fn assert_at_most(limit: f64, rate: Rate) {
+    assert!(rate.upper() <= limit, "{rate:?}");
 }
 
-fn ramp_alarms(rng: &mut SmallRng, rates: &impl Fn(u32) -> Rates, is_alarm: &impl Fn(&[Stratum]) -> bool) -> bool {
-    let mut strata: Vec<Stratum> = Vec::new();
-    for stage in 0..STAGES {
-        strata.push(Stratum { stage, treatment: Moments::default(), control: Moments::default() });
-        for _ in 0..BATCHES_PER_STAGE {
-            let last = strata.last_mut().expect("a stratum was just opened");
-            let Rates { treatment, control } = rates(stage);
-            last.treatment.merge(&batch(rng, BATCH << stage, treatment));
-            last.control.merge(&batch(rng, BATCH << stage, control));
-            if is_alarm(&strata) {
-                return true;
-            }
-        }
-    }
-    false
+#[track_caller]
+fn assert_above(limit: f64, rate: Rate) {
+    assert!(rate.lower() > limit, "{rate:?}");
 }
 
-fn batch(rng: &mut SmallRng, units: u64, rate: f64) -> Moments {
-    let events = (0..units).filter(|_| rng.random::<f64>() < rate).count();
-    Moments::from_counts(units, events as u64)
+/// Harm with a look after every pair of one stage; both arms are alike.
+fn false_harm(outcome: Outcome, unit: impl Fn(&mut SmallRng) -> f64) -> Rate {
+    let plan = plan(outcome, 0.0);
+    let ramp = Ramp { pairs: &[PAIRS], looks: Looks::EveryPair };
+    rate(|rng| ramp.pairs_to_alarm(rng, |rng, _| Pair::alike(|| unit(rng)), |strata| is_harm(&plan, strata)).is_some())
 }
 
-fn is_harm(strata: &[Stratum]) -> bool {
-    assess(&plan(), strata).verdict == Verdict::Harm
+/// Alarms in a ramp of five stages.
+fn alarms(
+    margin: f64,
+    draw: impl Fn(&mut SmallRng, Instant) -> Pair,
+    says: impl Fn(&GuardrailPlan, &[Stratum]) -> bool,
+) -> Rate {
+    let plan = GuardrailPlan { stages: 5, ..plan(Outcome::Binary, margin) };
+    let ramp = Ramp { pairs: &PAIRS_OF_STAGES, looks: Looks::Thinned };
+    let sounds = |rng: &mut SmallRng| ramp.pairs_to_alarm(rng, &draw, |strata| says(&plan, strata)).is_some();
+    Rate::of(&runs(RUNS_LONG, sounds))
 }
 
-/// A one-sided z test of all units, read at every look.
-fn is_peeked(strata: &[Stratum]) -> bool {
-    let (mut treatment, mut control) = (Moments::default(), Moments::default());
-    for stratum in strata {
-        treatment.merge(&stratum.treatment);
-        control.merge(&stratum.control);
-    }
-    let variance = |arm: &Moments| arm.mean * (1.0 - arm.mean) / arm.n as f64;
-    let se = (variance(&treatment) + variance(&control)).sqrt();
-    se > 0.0 && special::normal_sf((treatment.mean - control.mean) / se) < ALPHA
-}
-
-/// Clopper-Pearson bounds, each with 95 % confidence.
-fn clopper_pearson(hits: u64) -> (f64, f64) {
-    let (x, n) = (hits as f64, RUNS as f64);
-    let quantile = |a: f64, b: f64, p: f64| Beta::new(a, b).expect("positive shapes").inverse_cdf(p);
-    let lower = if hits == 0 { 0.0 } else { quantile(x, n - x + 1.0, 0.05) };
-    let upper = if hits == RUNS { 1.0 } else { quantile(x + 1.0, n - x, 0.95) };
-    (lower, upper)
-}
-
-fn steady(_: u32) -> Rates {
-    Rates { treatment: BASE, control: BASE }
+fn raised(rng: &mut SmallRng, base: f64, factor: f64) -> Pair {
+    Pair { treatment: coin(rng, base * factor), control: coin(rng, base) }
 }
 
 #[test]
-fn false_harm_stays_below_alpha_at_every_look() {
-    let hits = alarms(steady, is_harm);
-    assert!(clopper_pearson(hits).1 < ALPHA, "{hits} of {RUNS}");
+fn false_harm_of_counts_stays_below_alpha_at_every_look() {
+    for base in [0.001, 0.01, 0.1, 0.5] {
+        assert_at_most(ALPHA, false_harm(Outcome::Binary, |rng| coin(rng, base)));
+    }
+}
+
+#[test]
+fn false_harm_of_means_stays_below_alpha_at_every_look() {
+    assert_at_most(ALPHA, false_harm(Outcome::Mean, |rng| 300.0 + 75.0 * normal(rng)));
+    assert_at_most(ALPHA, false_harm(Outcome::Mean, |rng| lognormal(rng, 1.0)));
+    assert_at_most(ALPHA, false_harm(Outcome::Mean, zero_inflated));
+    assert_at_most(ALPHA, false_harm(Outcome::Mean, |rng| f64::from(negative_binomial(rng, 2.0, 0.5))));
 }
 
 #[test]
 fn false_harm_stays_below_alpha_while_the_baseline_drifts_by_half() {
-    let drifting = |stage: u32| {
-        let rate = BASE * (1.0 + 0.5 * f64::from(stage) / f64::from(STAGES - 1));
-        Rates { treatment: rate, control: rate }
-    };
-    let hits = alarms(drifting, is_harm);
-    assert!(clopper_pearson(hits).1 < ALPHA, "{hits} of {RUNS}");
+    assert_at_most(ALPHA, alarms(0.0, |rng, now| Pair::alike(|| coin(rng, BASE * now.drift())), is_harm));
+}
+
+#[test]
+fn an_effect_at_the_margin_is_neither_harm_nor_safe() {
+    assert_at_most(ALPHA, alarms(0.1, |rng, _| raised(rng, BASE, 1.1), is_harm));
+    assert_at_most(ALPHA, alarms(0.1, |rng, _| raised(rng, BASE, 1.1), is_safe));
 }
 
 #[test]
 fn a_doubled_rate_is_found() {
-    let hits = alarms(|_| Rates { treatment: 2.0 * BASE, control: BASE }, is_harm);
-    assert!(clopper_pearson(hits).0 > 0.95, "{hits} of {RUNS}");
+    assert_above(0.95, alarms(0.0, |rng, _| raised(rng, 0.1, 2.0), is_harm));
 }
 
 #[test]
 fn a_doubled_rate_that_begins_at_the_third_stage_is_found() {
-    let late = |stage: u32| Rates { treatment: if stage < 2 { BASE } else { 2.0 * BASE }, control: BASE };
-    let hits = alarms(late, is_harm);
-    assert!(clopper_pearson(hits).0 > 0.95, "{hits} of {RUNS}");
+    let late = |rng: &mut SmallRng, now: Instant| raised(rng, 0.1, if now.stage < 2 { 1.0 } else { 2.0 });
+    assert_above(0.95, alarms(0.0, late, is_harm));
 }
 
 #[test]
-fn reading_a_plain_z_test_at_every_look_cries_wolf() {
-    let hits = alarms(steady, is_peeked);
-    assert!(clopper_pearson(hits).0 > ALPHA, "{hits} of {RUNS}");
+fn no_guardrail_of_ten_cries_wolf_in_more_than_alpha_together() {
+    assert_at_most(ALPHA, Rate::of(&runs(RUNS_LONG, |rng| any_harm(rng, PAIRS / 2, 0.5))));
+}
+
+#[test]
+fn ratios_and_quantiles_of_clustered_requests_keep_alpha() {
+    assert_at_most(ALPHA, rate(|rng| is_ratio_harmed(rng, PAIRS, Pair::alike(|| 0.1))));
+    assert_at_most(ALPHA, rate(|rng| is_quantile_harmed(rng, PAIRS, 25.0, |latency| latency + 25.0)));
+}
+
+#[test]
+fn intervals_at_one_look_hold_the_truth_in_95_of_100() {
+    let check = |outcome, difference: f64, arms: &dyn Fn(&mut SmallRng) -> [Moments; 2]| {
+        let holds = runs(RUNS_ONE_LOOK, |rng| {
+            let [treatment, control] = arms(rng);
+            let Comparison { absolute, .. } = compare(outcome, Direction::Increase, &control, &treatment, 0.05);
+            absolute.is_some_and(|interval| interval.contains(difference))
+        });
+        let rate = Rate::of(&holds);
+        assert!(rate.lower() > 0.94 && rate.upper() < 0.96, "{rate:?}");
+    };
+    let normals = |rng: &mut SmallRng, n: u32, mean: f64, sd: f64| Moments::of((0..n).map(|_| mean + sd * normal(rng)));
+    check(Outcome::Mean, 1.0, &|rng| [normals(rng, 15, 11.0, 4.0), normals(rng, 60, 10.0, 1.0)]);
+    let coins = |rng: &mut SmallRng, n: u32, share: f64| Moments::of((0..n).map(|_| coin(rng, share)));
+    check(Outcome::Binary, -0.05, &|rng| [coins(rng, 500, 0.10), coins(rng, 2_000, 0.15)]);
+}
+
+#[test]
+fn both_tails_of_a_lift_over_an_uncertain_baseline_are_alike() {
+    let lifts = runs(RUNS_ONE_LOOK, lift::one_run);
+    let share = |is_missed: fn(&Lifts) -> bool| Rate::of(&lifts.iter().map(is_missed).collect::<Vec<bool>>());
+    let below = share(|lifts| lifts.fieller.is_some_and(|fieller| fieller.lower > LIFT));
+    let above = share(|lifts| lifts.fieller.is_some_and(|fieller| fieller.upper < LIFT));
+    for tail in [below, above] {
+        assert!(tail.lower() > 0.02 && tail.upper() < 0.03, "{tail:?}");
+    }
+    // The delta method would not do.
+    assert_at_most(0.01, share(|lifts| lifts.delta.lower > LIFT));
+    assert_above(0.035, share(|lifts| lifts.delta.upper < LIFT));
+}
+
+#[test]
+fn harm_is_found_within_the_promised_exposures() {
+    let check = |rates: Pair, limits: [u64; 3]| {
+        let fired = runs(RUNS_LONG, |rng| race(rng, rates));
+        let median = |of: fn(&Fired) -> Option<u64>| Times::of(fired.iter().map(of).collect()).median();
+        let found = [median(|fired| fired.plain), median(|fired| fired.detect), median(|fired| fired.shared)];
+        let found = found.map(|median| median.expect("more than half of the runs end in harm"));
+        assert!(found.iter().zip(limits).all(|(median, limit)| *median <= limit), "{rates:?}: {found:?}");
+        let growthbook = median(|fired| fired.growthbook).expect("control has events");
+        assert!(found[0] as f64 <= 1.17 * growthbook as f64 && found[1] <= growthbook, "{found:?} {growthbook}");
+    };
+    check(Pair { treatment: 0.10, control: 0.05 }, [960, 720, 1_370]);
+    check(Pair { treatment: 0.01, control: 0.001 }, [2_300, 1_850, 3_200]);
+}
+
+#[test]
+fn wrong_methods_are_caught() {
+    let caught = |one_run: fn(&mut SmallRng) -> Alarms| {
+        let wrong: Vec<bool> = runs(RUNS_WRONG, one_run).iter().map(|alarms| alarms.wrong).collect();
+        assert_above(ALPHA, Rate::of(&wrong));
+    };
+    caught(peeking::one_run);
+    caught(pooled_stages::one_run);
+    caught(request_variance::one_run);
+    caught(rest_as_control::one_run);
+    caught(censored_arm::one_run);
+    caught(raw_events::one_run);
+    caught(known_cut::one_run);
+}
+
+#[test]
+fn one_sum_over_all_stages_has_the_power_that_restarts_lose() {
+    let alarms = runs(RUNS_LONG, restarted::one_run);
+    let rate = |of: fn(&Alarms) -> bool| Rate::of(&alarms.iter().map(of).collect::<Vec<bool>>());
+    let (restarted, one_sum) = (rate(|alarms| alarms.wrong), rate(|alarms| alarms.right));
+    assert!(restarted.upper() + 0.2 < one_sum.lower(), "{restarted:?} {one_sum:?}");
+}
+
+#[test]
+fn a_tuned_bet_keeps_alpha_as_well() {
+    let tuned = GuardrailPlan { detect: Some(Margin::Relative(0.5)), ..plan(Outcome::Binary, 0.0) };
+    let ramp = Ramp { pairs: &[PAIRS], looks: Looks::EveryPair };
+    let draw = |rng: &mut SmallRng, _: Instant| Pair::alike(|| coin(rng, BASE));
+    assert_at_most(ALPHA, rate(|rng| ramp.pairs_to_alarm(rng, draw, |strata| is_harm(&tuned, strata)).is_some()));
 }

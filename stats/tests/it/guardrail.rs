@@ -1,5 +1,6 @@
 //! The guardrail monitor against an independent computation, and its rules one by one.
 
+use liftgate_stats::guardrail::log_evidence;
 use liftgate_stats::{
     Assessment, Direction, GuardrailPlan, Margin, Moments, Outcome, PlanError, Stratum, Undetermined, Verdict, assess,
 };
@@ -194,4 +195,21 @@ fn plans_and_verdicts_have_a_stable_written_form() {
     let json = serde_json::to_string(&assessment).expect("all numbers are finite");
     let read: Assessment = serde_json::from_str(&json).expect("what was written can be read");
     assert_eq!(read.verdict, assessment.verdict);
+}
+
+#[test]
+fn the_evidence_alone_is_that_of_the_whole_assessment() {
+    let late = [counts(0, (500, 12), (500, 5)), counts(1, (2000, 90), (2000, 41))];
+    for plan in [plan(0.05, Some(0.5), 2), GuardrailPlan { harm: Direction::Decrease, ..plan(0.0, None, 5) }] {
+        for strata in [&design_strata()[..], &late, &[counts(1, (2000, 90), (2000, 41))], &[]] {
+            let whole = assess(&plan, strata);
+            match log_evidence(&plan, strata) {
+                Ok(alone) => {
+                    assert_eq!((alone.log_e_harm, alone.log_e_safe), (whole.log_e_harm, whole.log_e_safe));
+                    assert_eq!(whole.reason, None);
+                }
+                Err(reason) => assert_eq!(whole.reason, Some(reason)),
+            }
+        }
+    }
 }

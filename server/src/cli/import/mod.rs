@@ -3,7 +3,6 @@
 
 mod batch;
 mod identity;
-mod lines;
 mod parquet_rows;
 mod refusals;
 mod sender;

@@ -15,10 +15,12 @@ use tokio::sync::mpsc;
 use super::{
     batch::{BYTES_MAX, Batch},
     identity::Identity,
-    lines::{self, Line},
     parquet_rows,
 };
-use crate::cli::Error;
+use crate::cli::{
+    Error,
+    lines::{self, Line},
+};
 
 /// Bytes read from a file at a time.
 const BUFFER_BYTES: usize = 256 * 1024;
