@@ -48,4 +48,20 @@ if [ ! -f "$installed/.installed" ] || ! cmp -s "$clients/package-lock.json" "$i
   npm install --prefix "$installed" --ignore-scripts --omit=optional --no-audit --no-fund --loglevel=error
   cp "$clients/package-lock.json" "$installed/.installed"
 fi
+# The engines that the notebooks ask exist together for Python 3.11 only, in an environment of their own.
+notebooks="$(dirname "$venv")/notebooks-venv"
+python311=""
+for candidate in python3.11 python3; do
+  if command -v "$candidate" >/dev/null && "$candidate" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))'; then
+    python311=$candidate
+    break
+  fi
+done
+if [ -z "$python311" ]; then
+  echo "SKIPPED: the notebooks need Python 3.11 (Debian 12 has it; elsewhere install python3.11 and python3.11-venv); their tests will be skipped" >&2
+elif [ ! -f "$notebooks/.installed" ] || ! cmp -s "$root/notebooks/requirements.txt" "$notebooks/.installed"; then
+  "$python311" -m venv "$notebooks"
+  "$notebooks/bin/pip" install --quiet --disable-pip-version-check -r "$root/notebooks/requirements.txt"
+  cp "$root/notebooks/requirements.txt" "$notebooks/.installed"
+fi
 echo "the tests' needs are there"

@@ -17,6 +17,7 @@ mod harness;
 mod import;
 mod kills;
 mod poison;
+mod notebooks;
 mod pressure;
 mod quarantine;
 mod results;
