@@ -50,6 +50,14 @@ bench-events: toolchain ## Ingest, readouts and bytes an event at scale, beside 
 	events=$$(cargo bench --locked -p liftgate --bench events --no-run 2>&1 | sed -n 's/.*(\(.*events-[0-9a-f]*\))$$/\1/p' | tail -1); \
 	"$(BENCH_VENV)/bin/python" bench/events/compare.py --liftgate "$(CARGO_TARGET_DIR)/release/liftgate" --events "$$events" $(ARGS)
 
+NOTEBOOKS_VENV := $(HOME)/.cache/liftgate/notebooks-venv
+
+.PHONY: bench-stats
+bench-stats: toolchain ## The statistics beside gbstats in the same run: microseconds a comparison, and the ratio
+	cargo build --release --locked -p liftgate-stats --example speed
+	[ -x "$(NOTEBOOKS_VENV)/bin/python" ] || deploy/test-deps.sh "$(VENV)"
+	"$(NOTEBOOKS_VENV)/bin/python" bench/stats/compare.py --speed "$(CARGO_TARGET_DIR)/release/examples/speed"
+
 FUZZ_SECONDS ?= 300
 
 .PHONY: fuzz

@@ -6,9 +6,13 @@
 //! expected counts of about 10 (see `exact` for less). Reference: Miettinen and Nurminen (1985).
 
 use crate::margin::{Boundary, ByArm};
-use crate::root::{Point, root};
+use crate::root::{Point, nearly_linear_root, root};
 use crate::{Estimate, special};
 
+/// How far beyond the simple (Wald) interval a bound is looked for first.
+const NEAR_FACTOR: f64 = 1.02;
+/// Newton steps of the constrained probability before it is searched for; two or three are used.
+const NEWTON_STEPS_MAX: u32 = 12;
 /// Times a bracket may double before the search for a ratio's upper bound gives up.
 const DOUBLINGS_MAX: u32 = 200;
 
@@ -95,9 +99,19 @@ pub fn score_p_value(table: Table) -> f64 {
 pub fn difference(table: Table, alpha: f64) -> Estimate {
     let critical = -special::normal_quantile(0.5 * alpha);
     let value = table.treatment.share() - table.control.share();
-    let at = |delta: f64, shift: f64| Point { x: delta, y: score_of_difference(table, delta) + shift };
+    // Around the simple interval, where the bound is; all the way to the end when it is not.
+    let (share_t, share_c) = (table.treatment.share(), table.control.share());
+    let simple = binomial_variance(table, ByArm { treatment: share_t, control: share_c }, 1.0);
+    let near = NEAR_FACTOR * critical * libm::sqrt(simple);
     let bound = |end: f64, shift: f64| {
-        root(at(value, shift), at(end, shift), |delta| score_of_difference(table, delta) + shift)
+        let at = |delta: f64| Point { x: delta, y: score_of_difference(table, delta) + shift };
+        let start = Point { x: value, y: shift };
+        let guess = at((value + end * near).clamp(-1.0, 1.0));
+        if let Some(found) = nearly_linear_root(start, guess, (-1.0, 1.0), |delta| at(delta).y) {
+            return found;
+        }
+        let far = if (guess.y > 0.0) == (shift > 0.0) { at(end) } else { guess };
+        root(start, far, |delta| score_of_difference(table, delta) + shift)
     };
     Estimate { value, lower: bound(-1.0, -critical), upper: bound(1.0, critical), se: None }
 }
@@ -110,14 +124,31 @@ pub fn lift(table: Table, alpha: f64) -> Option<Estimate> {
     }
     let critical = -special::normal_quantile(0.5 * alpha);
     let ratio = table.treatment.share() / table.control.share();
+    // Around the simple interval of the logarithm, where the bounds are.
+    let part = |count: Count| 1.0 / count.events as f64 - 1.0 / count.units as f64;
+    let near = libm::exp(NEAR_FACTOR * critical * libm::sqrt(part(table.treatment) + part(table.control)));
     let lower = if table.treatment.events == 0 {
         0.0
     } else {
         let f = |r: f64| score_of_ratio(table, r) - critical;
-        root(Point { x: ratio, y: -critical }, Point { x: 0.0, y: f64::INFINITY }, f)
+        let start = Point { x: ratio, y: -critical };
+        let guess = Point { x: ratio / near, y: f(ratio / near) };
+        nearly_linear_root(start, guess, (0.0, ratio), f).unwrap_or_else(|| {
+            let far = if guess.y > 0.0 { guess } else { Point { x: 0.0, y: f64::INFINITY } };
+            root(start, far, f)
+        })
     };
     let f = |r: f64| score_of_ratio(table, r) + critical;
-    let mut end = if ratio > 0.0 { 2.0 * ratio } else { 1.0 / table.treatment.units as f64 };
+    let mut end = if ratio > 0.0 { ratio * near } else { 1.0 / table.treatment.units as f64 };
+    if !end.is_finite() {
+        end = 2.0 * ratio;
+    }
+    let start = Point { x: ratio, y: critical };
+    if ratio > 0.0
+        && let Some(upper) = nearly_linear_root(start, Point { x: end, y: f(end) }, (ratio, f64::INFINITY), f)
+    {
+        return Some(Estimate { value: ratio - 1.0, lower: lower - 1.0, upper: upper - 1.0, se: None });
+    }
     let mut doublings = 0;
     while f(end) > 0.0 {
         doublings += 1;
@@ -126,7 +157,7 @@ pub fn lift(table: Table, alpha: f64) -> Option<Estimate> {
         }
         end *= 2.0;
     }
-    let upper = root(Point { x: ratio, y: critical }, Point { x: end, y: f(end) }, f);
+    let upper = root(start, Point { x: end, y: f(end) }, f);
     Some(Estimate { value: ratio - 1.0, lower: lower - 1.0, upper: upper - 1.0, se: None })
 }
 
@@ -169,11 +200,12 @@ fn constrained_by_difference(table: Table, delta: f64) -> f64 {
         return low.clamp(0.0, 1.0);
     }
     let part = |count: f64, p: f64| if count == 0.0 { 0.0 } else { count / p.max(0.0) };
-    let slope = |p: f64| {
-        part(table.control.events as f64, p) - part(table.control.non_events(), 1.0 - p)
-            + part(table.treatment.events as f64, p + delta)
-            - part(table.treatment.non_events(), 1.0 - p - delta)
-    };
+    let (x_t, x_c) = (table.treatment.events as f64, table.control.events as f64);
+    let (y_t, y_c) = (table.treatment.non_events(), table.control.non_events());
+    let slope = |p: f64| part(x_c, p) - part(y_c, 1.0 - p) + part(x_t, p + delta) - part(y_t, 1.0 - p - delta);
+    if let Some(p) = polished(table, delta, ByArm { treatment: high, control: low }) {
+        return p;
+    }
     let (at_low, at_high) = (slope(low), slope(high));
     if at_low <= 0.0 {
         return low;
@@ -182,6 +214,40 @@ fn constrained_by_difference(table: Table, delta: f64) -> f64 {
         return high;
     }
     root(Point { x: low, y: at_low }, Point { x: high, y: at_high }, slope)
+}
+
+/// The root of the likelihood's cubic (Miettinen and Nurminen 1985, appendix), polished by Newton on the score, since the cubic's
+/// formula cancels for small probabilities. `None` when a count is zero or the steps do not settle inside of the
+/// range (`control` to `treatment`).
+fn polished(table: Table, delta: f64, range: ByArm) -> Option<f64> {
+    let (n_t, n_c) = (table.treatment.units as f64, table.control.units as f64);
+    let (x_t, x_c) = (table.treatment.events as f64, table.control.events as f64);
+    let (y_t, y_c) = (table.treatment.non_events(), table.control.non_events());
+    if x_t.min(x_c).min(y_t).min(y_c) == 0.0 {
+        return None;
+    }
+    let (l3, events) = (n_t + n_c, x_t + x_c);
+    let l2 = ((n_t + 2.0 * n_c) * delta - l3 - events) / (3.0 * l3);
+    let l1 = ((n_c * delta - l3 - 2.0 * x_c) * delta + events) / (3.0 * l3);
+    let l0 = x_c * delta * (1.0 - delta) / (2.0 * l3);
+    let q = l2 * l2 * l2 - 1.5 * l1 * l2 + l0;
+    let u = libm::copysign(libm::sqrt((l2 * l2 - l1).max(0.0)), q);
+    let angle = (std::f64::consts::PI + libm::acos((q / (u * u * u)).clamp(-1.0, 1.0))) / 3.0;
+    let mut p = 2.0 * u * libm::cos(angle) - l2;
+    for _ in 0..NEWTON_STEPS_MAX {
+        if !(range.control < p && p < range.treatment) {
+            return None;
+        }
+        let (a, b, c, d) = (x_c / p, y_c / (1.0 - p), x_t / (p + delta), y_t / (1.0 - p - delta));
+        let curvature = a / p + b / (1.0 - p) + c / (p + delta) + d / (1.0 - p - delta);
+        let step = (a - b + c - d) / curvature;
+        p += step;
+        // The error is squared by each step.
+        if step.abs() <= 1e-9 * p.min(1.0 - p) {
+            return (range.control < p && p < range.treatment).then_some(p);
+        }
+    }
+    None
 }
 
 /// Control probability p that maximizes the likelihood under q = R p (a quadratic).

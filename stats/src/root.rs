@@ -40,6 +40,31 @@ pub(crate) fn root(first: Point, second: Point, f: impl Fn(f64) -> f64) -> f64 {
     a.x
 }
 
+/// Steps of [`nearly_linear_root`] before the bracket is asked for.
+const SECANT_STEPS_MAX: u32 = 8;
+
+/// The root of a function that is nearly linear between `from` and the root, by secants from two points near it. They settle
+/// in about four steps. `None` when they do not, or leave the open range: then the root is to be bracketed.
+pub(crate) fn nearly_linear_root(from: Point, near: Point, range: (f64, f64), f: impl Fn(f64) -> f64) -> Option<f64> {
+    let (mut before, mut last) = (from, near);
+    for _ in 0..SECANT_STEPS_MAX {
+        if last.y == 0.0 {
+            return Some(last.x);
+        }
+        let step = -last.y * (last.x - before.x) / (last.y - before.y);
+        let x = last.x + step;
+        if !(range.0 < x && x < range.1) {
+            return None;
+        }
+        // The error of a secant step is about the product of the last two errors: after a step this small nothing is left.
+        if step.abs() <= 1e-8 * (x - from.x).abs() {
+            return Some(x);
+        }
+        (before, last) = (last, Point { x, y: f(x) });
+    }
+    None
+}
+
 /// The next step as a fraction of the way from a to b.
 fn interpolate(a: Point, b: Point, c: Point) -> f64 {
     let xi = (a.x - b.x) / (c.x - b.x);

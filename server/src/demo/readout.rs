@@ -32,6 +32,8 @@ pub struct Readout {
     pub srm_p: Option<f64>,
     /// The comparisons.
     pub lifts: Vec<Lift>,
+    /// What to do with each treatment: its arm and the verdict with its reasons.
+    pub decisions: Vec<(String, String)>,
 }
 
 impl Readout {
@@ -49,7 +51,12 @@ impl Readout {
                 lifts.extend(Lift::read(&metric, &comparison));
             }
         }
-        Ok(Self { arms, srm_p: answer["srm"]["p_value"].as_f64(), lifts })
+        let decisions = answer["decisions"].as_array().into_iter().flatten().filter_map(|decision| {
+            let reasons = decision["reasons"].as_array().into_iter().flatten().filter_map(Value::as_str);
+            let reasons = reasons.collect::<Vec<_>>().join(" ");
+            Some((text(decision, "arm")?, format!("{}. {reasons}", text(decision, "verdict")?)))
+        });
+        Ok(Self { arms, srm_p: answer["srm"]["p_value"].as_f64(), lifts, decisions: decisions.collect() })
     }
 
     /// The comparison of a metric.
@@ -63,6 +70,7 @@ impl Readout {
         let srm = self.srm_p.map_or_else(|| "not tested".to_owned(), |p| format!("p {p:.3}"));
         let mut lines = vec![format!("shoppers: {}; sample ratio {srm}", arms.join(", "))];
         lines.extend(self.lifts.iter().map(Lift::show));
+        lines.extend(self.decisions.iter().map(|(arm, decision)| format!("decision for {arm}: {decision}")));
         lines
     }
 }
@@ -112,6 +120,7 @@ pub mod tests {
             "experiment": "banner-test", "run": 4, "watermark": null,
             "arms": [{"arm": "off", "units": 90_012}, {"arm": "on", "units": 89_988}],
             "srm": {"p_value": 0.954}, "warnings": [],
+            "decisions": [{"arm": "on", "verdict": "ship", "reasons": ["It improved."]}],
             "metrics": [{"metric": "conversion", "role": "success", "direction": "increase", "arms": [],
                 "comparisons": [{"arm": "on", "comparison": {
                     "method": "score", "absolute": null, "p_value": 1.2e-9, "verdict": "better", "warnings": [],
@@ -129,6 +138,7 @@ pub mod tests {
             [
                 "shoppers: off 90 012, on 89 988; sample ratio p 0.954",
                 "conversion  on (success): 0.1140 -> 0.1254, lift +10.0% [+8.0%, +12.0%], p 1.2e-9, better",
+                "decision for on: ship. It improved.",
             ]
         );
         assert!(Readout::read(&json!({"arms": []})).unwrap_err().contains("metrics"));
