@@ -115,10 +115,14 @@ async fn an_experiment_reads_out_what_truly_happened() {
     assert_eq!(comparison["verdict"], json!("better"), "{results:#}");
     assert!(comparison["relative"]["lower"].as_f64().unwrap() > 1.0, "{results:#}");
     assert!(results["srm"]["p_value"].as_f64().unwrap() > 0.001, "{results:#}");
+    assert_eq!(results["decisions"], json!([]), "a fixed plan decides once, at the end: {results:#}");
+    assert!(results["warnings"].to_string().contains("valid at one look"), "{results:#}");
     let (status, _) =
         server.manage(Method::POST, "/projects/shop/environments/production/experiments/banner/stop", None).await;
     assert_eq!(status, StatusCode::OK);
     let (_, answer) = server.evaluate(&key, "checkout", "u1").await;
     assert!(answer["metadata"]["run"].is_null(), "{answer:#}");
-    assert_eq!(server.get(path).await["arms"], results["arms"], "stopping keeps the results");
+    let stopped = server.get(path).await;
+    assert_eq!(stopped["arms"], results["arms"], "stopping keeps the results");
+    assert_eq!(stopped["decisions"].as_array().unwrap().len(), 1, "{stopped:#}");
 }

@@ -5,7 +5,7 @@ use liftgate_domain::{
     Watermark,
 };
 use liftgate_stats::{
-    Direction, Moments,
+    Direction, Moments, PlanMethod,
     analysis::{ExperimentAnswer, ExperimentComparison, SlicesAnswer, SrmAnswer, SrmVerdict},
     decision::{Decision, MetricRole, QualityCheck},
 };
@@ -21,6 +21,10 @@ use crate::{app::App, problem::ApiError};
 
 /// Below so many units an arm's intervals are approximate.
 const UNITS_FEW: u64 = 100;
+
+/// What is said of a fixed plan that is looked at while it runs.
+const EARLY: &str = "a fixed plan is valid at one look, at the end: these intervals and p-values are not meant for watching; stop the \
+                     experiment for its decision, or plan `method: sequential` next time";
 
 /// The readout.
 #[derive(Debug, Serialize)]
@@ -100,15 +104,19 @@ impl Readout {
         let data = experiment_data(&experiment, &asked, &answered, cuts);
         let mut answer = data.analyze();
         answer.srm.groups = srm_groups(&experiment, &answered.first, &parameters.slices);
-        if parameters.units == Units::All {
-            // Values that may still grow decide nothing.
+        let is_early = is_early(&experiment);
+        if parameters.units == Units::All || is_early {
+            // Values that may still grow decide nothing, and neither does an early look at a plan for one look.
             answer.decisions.clear();
         }
         let series = match parameters.series {
             0 => Vec::new(),
             looks => series::read(app, &run, &experiment, &asked, looks, &when, &answered.first).await?,
         };
-        let warnings = warnings(&answer, &answered, &asked, parameters);
+        let mut warnings = warnings(&answer, &answered, &asked, parameters);
+        if is_early {
+            warnings.push(EARLY.to_owned());
+        }
         let metrics = metrics(&experiment.control, &asked, &answered, answer.metrics, parameters);
         Ok(Self {
             experiment: key,
@@ -134,6 +142,11 @@ impl Readout {
             warnings,
         })
     }
+}
+
+/// Whether this is a look before the end at a plan that is valid at one look.
+fn is_early(experiment: &Experiment) -> bool {
+    experiment.plan.method == PlanMethod::Fixed && experiment.stopped_at.is_none()
 }
 
 /// How late a row may arrive and still count in a decision.
