@@ -67,7 +67,7 @@ fuzz: toolchain ## Coverage-guided fuzzing of the log reader and the payload par
 	for target in native segment log; do (cd ingest && cargo +nightly fuzz run --target-dir "$(CARGO_TARGET_DIR)/fuzz" "$$target" -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=4096 -print_final_stats=1); done
 
 .PHONY: calibrate
-calibrate: toolchain ## Long, seeded simulation of error rates and detection, about 17 minutes on two cores: ARGS='--only detection'
+calibrate: toolchain ## Long, seeded simulation of error rates and detection, about 20 minutes on two cores: ARGS='--only detection'
 	cargo run --release --locked -p liftgate-stats --example calibrate -- $(ARGS)
 
 .PHONY: fmt

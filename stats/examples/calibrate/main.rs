@@ -19,12 +19,15 @@ const RUNS_DEFAULT: u64 = 4_000;
 /// A suite by its name.
 type Suite = (&'static str, fn(&mut Session));
 
-const SUITES: [Suite; 7] = [
+const SUITES: [Suite; 10] = [
     ("type-one", suites::type_one::run),
     ("ramp", suites::ramp::run),
     ("families", suites::families::run),
     ("clustered", suites::clustered::run),
+    ("readout", suites::readout::run),
     ("coverage", suites::coverage::run),
+    ("models", suites::models::run),
+    ("margins", suites::margins::run),
     ("controls", suites::controls::run),
     ("detection", suites::detection::run),
 ];

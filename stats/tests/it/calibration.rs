@@ -5,7 +5,9 @@
 #[path = "../../examples/calibrate/simulation/mod.rs"]
 mod simulation;
 
-use liftgate_stats::{Comparison, Direction, GuardrailPlan, Margin, Moments, Outcome, Stratum, compare};
+use liftgate_stats::{
+    Comparison, Direction, GuardrailPlan, Margin, Model, Moments, Outcome, Plan, Stratum, Verdict, compare, compare_by,
+};
 use rand::SeedableRng;
 use rand::rngs::SmallRng;
 
@@ -16,10 +18,13 @@ use simulation::controls::{
 };
 use simulation::family::any_harm;
 use simulation::lift::{self, LIFT, Lifts};
+use simulation::past::{errors_with_past, value_with_past};
 use simulation::race::{Fired, Times, race};
 use simulation::ramp::{Instant, Looks, Pair, Ramp};
 use simulation::rate::Rate;
+use simulation::readout::{Arms, arm, is_effect_shown, is_ever_said, sequential};
 use simulation::verdict::{ALPHA, is_harm, is_safe, plan};
+use simulation::{events, strata};
 
 /// Enough that a true rate of .025 shows as at most .05, mostly.
 const RUNS: u64 = 700;
@@ -121,6 +126,48 @@ fn no_guardrail_of_ten_cries_wolf_in_more_than_alpha_together() {
 fn ratios_and_quantiles_of_clustered_requests_keep_alpha() {
     assert_at_most(ALPHA, rate(|rng| is_ratio_harmed(rng, PAIRS, Pair::alike(|| 0.1))));
     assert_at_most(ALPHA, rate(|rng| is_quantile_harmed(rng, PAIRS, 25.0, |latency| latency + 25.0)));
+}
+
+#[test]
+fn a_sequential_readout_of_any_model_rarely_shows_an_effect_that_is_not_there() {
+    let pairs = PAIRS / 2;
+    let long = |run: &dyn Fn(&mut SmallRng) -> bool| Rate::of(&runs(RUNS_LONG, run));
+    assert_at_most(ALPHA, rate(|rng| is_effect_shown(rng, Model::Mean, pairs, |rng| value_with_past(rng, 10.0))));
+    assert_at_most(ALPHA, long(&|rng| is_effect_shown(rng, Model::Ratio, pairs, |rng| errors_with_past(rng, 1.0))));
+    assert_at_most(ALPHA, long(&|rng| strata::is_effect_shown(rng, pairs)));
+    assert_at_most(ALPHA, long(&|rng| events::is_effect_shown(rng, 0.95, [50, pairs], 12)));
+}
+
+#[test]
+fn a_covariate_leaves_a_sequential_margin_its_alpha() {
+    let plan = Plan { margin: Some(Margin::Relative(0.1)), ..sequential() };
+    let draw = |rng: &mut SmallRng| [value_with_past(rng, 11.0), value_with_past(rng, 10.0)];
+    for wrong in [Verdict::Harm, Verdict::Safe] {
+        assert_at_most(
+            ALPHA,
+            rate(|rng| {
+                is_ever_said(rng, Model::Mean, PAIRS / 2, draw, |sample| {
+                    let margin = compare_by(&plan, Direction::Decrease, sample).margin;
+                    margin.is_some_and(|margin| margin.verdict == wrong)
+                })
+            }),
+        );
+    }
+}
+
+#[test]
+fn an_interval_with_a_covariate_holds_the_truth_in_95_of_100() {
+    let holds = runs(RUNS_ONE_LOOK, |rng| {
+        let mut of = |mean: f64| arm(100, || value_with_past(rng, mean));
+        let arms = Arms { model: Model::Mean, treatment: of(11.0), control: of(10.0) };
+        let found = compare_by(&Plan::fixed(ALPHA), Direction::Increase, &arms.sample());
+        [(found.absolute, 1.0), (found.relative, 0.1)]
+            .map(|(interval, truth)| interval.is_some_and(|it| it.contains(truth)))
+    });
+    for scale in [0, 1] {
+        let rate = Rate::of(&holds.iter().map(|holds| holds[scale]).collect::<Vec<bool>>());
+        assert!(rate.lower() > 0.94 && rate.upper() < 0.96, "{rate:?}");
+    }
 }
 
 #[test]

@@ -1,8 +1,7 @@
-//! Units with many requests each, and the ratio of two sums over them, linearised: r = mean(Y)/mean(D), influence of a
-//! unit e = (Y - r D)/mean(D), so that the moments {n, r, sum e^2} can be judged like those of a mean. Reference:
-//! Deng, Knoblich, Lu (2018).
+//! Units with many requests each, and the ratio of two sums over them, made moments of one value a unit by
+//! `liftgate_stats::ratio`, so that it can be judged like a mean.
 
-use liftgate_stats::{Direction, GuardrailPlan, JointMoments, Margin, Moments, Outcome, Stratum};
+use liftgate_stats::{Direction, GuardrailPlan, JointMoments, Margin, Moments, Outcome, Stratum, ratio};
 use rand::rngs::SmallRng;
 
 use super::chance::{beta, binomial, negative_binomial, normal, poisson};
@@ -40,16 +39,9 @@ impl RatioArm {
         self.0.push(&[part.numerator, part.denominator]);
     }
 
-    /// The ratio as if it were a mean; no units while no unit has an event.
+    /// The ratio as if it were a mean; no units while there is none.
     pub fn linearised(&self) -> Moments {
-        let Self(joint) = self;
-        let (numerator, denominator) = (joint.mean[0], joint.mean[1]);
-        if denominator <= 0.0 {
-            return Moments::default();
-        }
-        let ratio = numerator / denominator;
-        let squares = joint.co(0, 0) - 2.0 * ratio * joint.co(0, 1) + ratio * ratio * joint.co(1, 1);
-        Moments { n: joint.n, mean: ratio, m2: squares.max(0.0) / (denominator * denominator) }
+        ratio::linearize(&self.0).unwrap_or_default()
     }
 }
 

@@ -3,10 +3,14 @@
 pub mod chance;
 pub mod clustered;
 pub mod controls;
+pub mod events;
 pub mod family;
 pub mod growthbook;
 pub mod lift;
+pub mod past;
 pub mod race;
 pub mod ramp;
 pub mod rate;
+pub mod readout;
+pub mod strata;
 pub mod verdict;

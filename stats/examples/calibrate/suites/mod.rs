@@ -5,5 +5,8 @@ pub mod controls;
 pub mod coverage;
 pub mod detection;
 pub mod families;
+pub mod margins;
+pub mod models;
 pub mod ramp;
+pub mod readout;
 pub mod type_one;
