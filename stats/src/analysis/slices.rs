@@ -134,12 +134,16 @@ pub fn analyze_slices(
         let metric = MetricData { model, direction, arms, strata: Vec::new() };
         compare_arms(plan, &metric, control)
     };
+    let sums = Sums::of(slices);
     let mut answer = SlicesAnswer::default();
     for (index, (slice, arms)) in slices.iter().enumerate() {
         let comparisons = compare(arms.clone());
-        let others = slices.iter().enumerate().filter(|(other, _)| *other != index).map(|(_, (_, arms))| arms);
         // A quantile of several slices is not known from theirs.
-        let rest = if model == Model::Quantile { Vec::new() } else { compare(Arms::merged(others)) };
+        let rest = if model == Model::Quantile {
+            Vec::new()
+        } else {
+            compare(Arms::merged([&sums.before[index], &sums.behind[index]]))
+        };
         let against_rest = comparisons
             .iter()
             .map(|here| {
@@ -162,6 +166,30 @@ pub fn analyze_slices(
     }
     answer.heterogeneity = seen.into_iter().map(|arm| heterogeneity(arm, &answer.slices)).collect();
     answer
+}
+
+/// All slices before each one, and all behind it: what is left when it is taken out, without adding up all others for each.
+struct Sums {
+    before: Vec<Arms>,
+    behind: Vec<Arms>,
+}
+
+impl Sums {
+    fn of(slices: &[(String, Arms)]) -> Self {
+        let running = |arms: &mut dyn Iterator<Item = &Arms>| {
+            let mut sum = Arms::default();
+            let mut sums = Vec::with_capacity(slices.len());
+            for arms in arms {
+                sums.push(sum.clone());
+                sum = Arms::merged([&sum, arms]);
+            }
+            sums
+        };
+        let before = running(&mut slices.iter().map(|(_, arms)| arms));
+        let mut behind = running(&mut slices.iter().rev().map(|(_, arms)| arms));
+        behind.reverse();
+        Self { before, behind }
+    }
 }
 
 /// A difference with its variance, from whichever test gave it.

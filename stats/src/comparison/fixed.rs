@@ -3,12 +3,13 @@
 //! Effects: t with Satterthwaite's degrees of freedom. 0/1 data: the score test (`proportion`), or mid-p (`exact`) when the
 //! smallest expected count is below 10 or a cell is zero.
 
+use super::sequential::is_burnt_in;
 use super::{Comparison, Method, Plan, ProportionTest, Sample, Warning};
 use crate::exact::{MidP, mid_p, probabilities_at};
 use crate::lift::fieller::{ArmMean, baseline_uncertainty};
 use crate::proportion::{self, Count, Table};
 use crate::welch::t_test;
-use crate::{Estimate, Moments, special};
+use crate::{Estimate, Moments, Outcome, special};
 
 /// Below this smallest expected count the exact test is taken.
 const EXPECTED_MIN: f64 = 10.0;
@@ -23,6 +24,10 @@ pub(super) fn fill(comparison: &mut Comparison, plan: &Plan, sample: &Sample) ->
     let effect = sample.effect?;
     if !comparison.has_variance(sample, &effect) {
         return Ok(());
+    }
+    if sample.outcome == Outcome::Binary && is_burnt_in(sample) == Err(Warning::BurnIn) {
+        // Adjusted proportions have no exact test.
+        comparison.warnings.push(Warning::LowCounts);
     }
     let test = t_test(&effect, plan.alpha).ok_or(Warning::NotFinite)?;
     comparison.fill_intervals(plan, &effect, test.critical)?;

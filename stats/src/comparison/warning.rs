@@ -21,7 +21,7 @@ pub enum Warning {
     BadAlpha,
     /// The plan names a number that cannot be used (`tuned_at`, `margin` or `prior`).
     BadPlan,
-    /// Expected counts are so low that the exact test was taken.
+    /// Counts are so low that the exact test was taken, or that an adjusted proportion is only approximate.
     LowCounts,
     /// Too little data yet for a statement that holds at every look.
     BurnIn,
@@ -47,7 +47,7 @@ impl std::fmt::Display for Warning {
             Self::BaselineNearZero => "The baseline is not distinguishable from zero; see the absolute difference.",
             Self::BadAlpha => "Alpha must lie between 0 and 1.",
             Self::BadPlan => "The plan's tuned_at, margin or prior cannot be used.",
-            Self::LowCounts => "Counts are low: the exact test was taken, and intervals are wide.",
+            Self::LowCounts => "Counts are low: intervals are wide, and approximate where they are adjusted.",
             Self::BurnIn => "There is too little data yet for a statement that holds at every look.",
             Self::NoRatio => "The denominator is zero, or the quantile's readings are not in order.",
             Self::CovariateConstant => "The covariate does not vary, so nothing was adjusted.",
