@@ -216,24 +216,18 @@ fn constrained_by_difference(table: Table, delta: f64) -> f64 {
     root(Point { x: low, y: at_low }, Point { x: high, y: at_high }, slope)
 }
 
-/// The root of the likelihood's cubic (Miettinen and Nurminen 1985, appendix), polished by Newton on the score, since the cubic's
-/// formula cancels for small probabilities. `None` when a count is zero or the steps do not settle inside of the
-/// range (`control` to `treatment`).
+/// The same root by Newton's steps on the score, from the free estimates: they are the answer at the observed difference, and
+/// away from it the arms give way by their information n/(p(1-p)). (The cubic has a closed form, but it cancels for small
+/// probabilities.) `None` when a count is zero or the steps do not settle inside of the range (`control` to `treatment`).
 fn polished(table: Table, delta: f64, range: ByArm) -> Option<f64> {
-    let (n_t, n_c) = (table.treatment.units as f64, table.control.units as f64);
     let (x_t, x_c) = (table.treatment.events as f64, table.control.events as f64);
     let (y_t, y_c) = (table.treatment.non_events(), table.control.non_events());
     if x_t.min(x_c).min(y_t).min(y_c) == 0.0 {
         return None;
     }
-    let (l3, events) = (n_t + n_c, x_t + x_c);
-    let l2 = ((n_t + 2.0 * n_c) * delta - l3 - events) / (3.0 * l3);
-    let l1 = ((n_c * delta - l3 - 2.0 * x_c) * delta + events) / (3.0 * l3);
-    let l0 = x_c * delta * (1.0 - delta) / (2.0 * l3);
-    let q = l2 * l2 * l2 - 1.5 * l1 * l2 + l0;
-    let u = libm::copysign(libm::sqrt((l2 * l2 - l1).max(0.0)), q);
-    let angle = (std::f64::consts::PI + libm::acos((q / (u * u * u)).clamp(-1.0, 1.0))) / 3.0;
-    let mut p = 2.0 * u * libm::cos(angle) - l2;
+    let (share_t, share_c) = (table.treatment.share(), table.control.share());
+    let (v_t, v_c) = (share_t * (y_t / (x_t + y_t)) / (x_t + y_t), share_c * (y_c / (x_c + y_c)) / (x_c + y_c));
+    let mut p = share_c - (delta - (share_t - share_c)) * (v_c / (v_t + v_c));
     for _ in 0..NEWTON_STEPS_MAX {
         if !(range.control < p && p < range.treatment) {
             return None;
@@ -243,7 +237,7 @@ fn polished(table: Table, delta: f64, range: ByArm) -> Option<f64> {
         let step = (a - b + c - d) / curvature;
         p += step;
         // The error is squared by each step.
-        if step.abs() <= 1e-9 * p.min(1.0 - p) {
+        if step.abs() <= 1e-7 * p.min(1.0 - p) {
             return (range.control < p && p < range.treatment).then_some(p);
         }
     }
