@@ -91,7 +91,12 @@ impl Row {
 
 /// A p-value that is never shown as 0.
 pub fn p_value(p: f64) -> String {
-    if p < 1e-4 { format!("{p:.2e}") } else { format!("{p:.4}") }
+    match p {
+        // Smaller than any double.
+        0.0 => "<1e-300".to_owned(),
+        p if p < 1e-4 => format!("{p:.2e}"),
+        p => format!("{p:.4}"),
+    }
 }
 
 fn estimate(estimate: Option<Estimate>, show: impl Fn(f64) -> String) -> [String; 3] {

@@ -37,6 +37,10 @@ fn one_document_is_answered_as_json_and_as_a_table() {
     let output = ask(&["analyze", "-"], GOOD);
     let shown = text(&output.stdout);
     assert!(shown.contains("+16.00 %") && shown.contains("better") && shown.contains("score"), "{shown}");
+    // A p-value below the smallest double is not shown as 0.
+    let far = r#"{"arms": [{"arm": "a", "n": 1000000, "mean": 5, "variance": 1}, {"arm": "b", "n": 1000000, "mean": 6, "variance": 1}]}"#;
+    let shown = text(&ask(&["analyze", "-"], far).stdout);
+    assert!(shown.contains("<1e-300"), "{shown}");
     let output = ask(&["analyze", "-", "--output", "csv"], GOOD);
     assert_eq!(text(&output.stdout).lines().count(), 2);
 }
