@@ -16,6 +16,9 @@ use super::session::Session;
 
 /// How long a SQLite writer waits for one of another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Attempts at opening a SQLite file that another process is just opening, and the pause between two.
+const OPEN_ATTEMPTS_MAX: u32 = 200;
+const OPEN_PAUSE: Duration = Duration::from_millis(25);
 /// How long a caller waits for a connection before the store counts as unavailable.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(15);
 /// Readers beside SQLite's one writer.
@@ -123,16 +126,33 @@ async fn open_sqlite(url: &str) -> Result<Pools, StoreError> {
         options.idle_timeout(None).max_lifetime(None)
     };
     let writing = if in_memory { base.clone() } else { base.clone().journal_mode(SqliteJournalMode::Wal) };
-    let writer = single().connect_with(writing).await.map_err(|error| named(explain(error)))?;
-    let mut connection = writer.acquire().await.map_err(|error| named(explain(error)))?;
-    migrate::sqlite(&mut connection).await.map_err(named)?;
-    drop(connection);
+    let mut attempt = 1;
+    let writer = loop {
+        match open_writer(single(), writing.clone()).await {
+            // A process that turns a new file to its write-ahead log answers "busy" to others at once, whatever their
+            // timeout: SQLite does not call the busy handler where two could wait for each other.
+            Err(failure) if failure.is_busy() && attempt < OPEN_ATTEMPTS_MAX => {
+                attempt += 1;
+                tokio::time::sleep(OPEN_PAUSE).await;
+            }
+            opened => break opened.map_err(|failure| named(failure.into()))?,
+        }
+    };
     if in_memory {
         return Ok(Pools::Sqlite { readers: writer.clone(), writer });
     }
     let readers = PoolOptions::<Sqlite>::new().max_connections(SQLITE_READERS_MAX).acquire_timeout(ACQUIRE_TIMEOUT);
     let readers = readers.connect_lazy_with(base.create_if_missing(false).pragma("query_only", "ON"));
     Ok(Pools::Sqlite { writer, readers })
+}
+
+/// Opens SQLite's one writer and migrates; doing it again does no harm.
+async fn open_writer(pool: PoolOptions<Sqlite>, options: SqliteConnectOptions) -> Result<SqlitePool, Failure> {
+    let writer = pool.connect_with(options).await?;
+    let mut connection = writer.acquire().await?;
+    migrate::sqlite(&mut connection).await?;
+    drop(connection);
+    Ok(writer)
 }
 
 /// Makes the folder of a database file.

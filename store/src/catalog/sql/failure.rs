@@ -50,6 +50,16 @@ impl Failure {
         };
         matches!(error.code().as_deref(), Some("40001" | "40P01"))
     }
+
+    /// Whether SQLite found the file locked by another connection, so that trying again may succeed.
+    pub fn is_busy(&self) -> bool {
+        let Self::Engine(sqlx::Error::Database(error)) = self else {
+            return false;
+        };
+        let code = error.code().unwrap_or_default();
+        code.len() < 5
+            && code.parse::<i32>().is_ok_and(|code| matches!(code & 0xFF, sqlite_code::BUSY | sqlite_code::LOCKED))
+    }
 }
 
 /// An engine's error in the words of the port. Statements and values never appear in it.
