@@ -11,6 +11,7 @@
 //! | [`mod@validate`], [`problem`] | everything that is wrong with it, with paths |
 //! | [`mod@bucket`], [`range`], [`share`] | where a unit stands; who gets what; how many |
 //! | [`run`] | which arm a unit was in, at any time in the past |
+//! | [`flagsmith`] | the engine of Flagsmith, with its own contexts and results |
 //! | [`key`], [`timestamp`], [`error`] | names, times, what is refused |
 //!
 //! ```
@@ -56,6 +57,7 @@ pub mod error;
 pub mod evaluation;
 pub mod flag;
 pub mod flag_state;
+pub mod flagsmith;
 pub mod key;
 pub mod predicate;
 pub mod problem;
