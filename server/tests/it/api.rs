@@ -101,7 +101,7 @@ async fn an_experiment_reads_out_what_truly_happened() {
     }
     let path = "/projects/shop/environments/production/experiments/banner/results";
     let mut results = server.get(path).await;
-    for _ in 0..100 {
+    for _ in 0..600 {
         if results["arms"].as_array().unwrap().iter().map(|arm| arm["units"].as_u64().unwrap()).sum::<u64>() == 600 {
             break;
         }

@@ -19,10 +19,10 @@ async fn counts(server: &Server) -> Value {
     server.get("/projects/shop/environments/production/events/counts").await["stored"].clone()
 }
 
-/// The counts, once as many metric events are stored, or after 20 s.
+/// The counts, once as many metric events are stored, or after a minute.
 pub async fn until_stored(server: &Server, expected: u64) -> Value {
     let mut stored = counts(server).await;
-    for _ in 0..200 {
+    for _ in 0..600 {
         if stored["metrics"].as_u64().unwrap() >= expected {
             break;
         }

@@ -253,6 +253,7 @@ mod tests {
         MomentsQuery {
             environment: 1,
             history: RunHistory {
+                dialect: liftgate_evaluator::Dialect::Native,
                 number: 7,
                 kind: RunKind::Experiment,
                 key: Key::new("run").unwrap(),

@@ -32,6 +32,8 @@ use super::{expiry, migrate, readout};
 const BATCHES_READ: u64 = 1_000_000;
 /// The year 2100, in microseconds.
 const FAR_MICROS: i64 = 4_102_444_800_000_000;
+/// Attempts at a count while repeated events arrive; the last stands, and is right again once they have.
+const COUNT_ATTEMPTS_MAX: u32 = 8;
 /// How often marks are written and those of other nodes read.
 const TURN: Duration = Duration::from_secs(1);
 
@@ -402,13 +404,34 @@ impl Inner {
     }
 
     async fn counts(&self, environment: u64) -> Result<EventCounts, StoreError> {
+        let mut repeats = self.repeats(environment).await?;
+        let mut attempt = 1;
+        loop {
+            let counts = self.counts_without(environment, &repeats).await?;
+            // A row that came between the two statements may repeat one that was there, and was counted beside it.
+            let now = self.repeats(environment).await?;
+            if now == repeats || attempt == COUNT_ATTEMPTS_MAX {
+                return Ok(counts);
+            }
+            repeats = now;
+            attempt += 1;
+        }
+    }
+
+    /// What has several rows now.
+    async fn repeats(&self, environment: u64) -> Result<Repeats, StoreError> {
+        let client = self.connection.reading();
+        let mut hashes: Vec<u64> = self.connection.rows(client.query_raw(&repeats_sql(environment))).await?;
+        hashes.sort_unstable();
+        Ok(Repeats::of(hashes))
+    }
+
+    async fn counts_without(&self, environment: u64, repeats: &Repeats) -> Result<EventCounts, StoreError> {
         let client = self.connection.reading();
         let count = format!("SELECT count() FROM events WHERE environment = {environment}");
-        let repeats: Vec<u64> = self.connection.rows(client.query_raw(&repeats_sql(environment))).await?;
-        let repeats = Repeats::of(repeats);
         let stored: u64 = self.connection.row(client.query_raw(&count)).await?;
         let seen = Seen { through: None, by_node: Vec::new() };
-        let relation = Relation { environment, seen: &seen, repeats: &repeats };
+        let relation = Relation { environment, seen: &seen, repeats };
         let mut parameters = Parameters::default();
         let events = relation.select(&["kind", "unit_index"], "1", &mut parameters);
         let sql = format!(

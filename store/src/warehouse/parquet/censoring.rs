@@ -91,6 +91,7 @@ mod tests {
             since: Timestamp(*since),
         };
         Censoring::of(&RunHistory {
+            dialect: liftgate_evaluator::Dialect::Native,
             number: 1,
             kind: RunKind::Rollout,
             key: Key::new("r").unwrap(),
