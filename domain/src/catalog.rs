@@ -12,6 +12,8 @@ use crate::{
 pub struct RulesetBundle {
     /// The environment's ruleset revision.
     pub revision: u64,
+    /// When that revision was committed; later with every revision, also of commits at one instant.
+    pub moved_at: Timestamp,
     /// The environment itself.
     pub environment: Resource,
     /// The project's flags that are not archived.

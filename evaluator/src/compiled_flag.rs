@@ -1,17 +1,17 @@
 //! One flag made ready for evaluation: indices instead of keys, salted lines instead of salts. The order of evaluation
 //! is here: disabled, individual targets, rules, fallthrough.
 
-use crate::bucket::SaltedLine;
 use crate::context::AttributeRef;
 use crate::evaluation::{Assignment, Reason};
-use crate::matcher::Matcher;
+use crate::line::Line;
+use crate::matcher::{Known, Matcher};
 use crate::problem::{Problem, Problems};
 use crate::ruleset::{FlagSource, UnitTypes};
 use crate::run::{RunRef, Side, ramp_arm};
 use crate::segments::Segments;
 use crate::text_hash::TextMap;
 use crate::validate::{check_flag, check_state};
-use crate::{Bucket, Context, Flag, Ramp, Rule, Serve, Share, Split, Variation};
+use crate::{Bucket, Context, Flag, FlagKind, Ramp, Rule, Serve, Share, Split, Variation};
 
 #[derive(Debug)]
 pub(crate) struct CompiledFlag {
@@ -49,8 +49,8 @@ struct CompiledUnit {
 struct CompiledSplit {
     unit: CompiledUnit,
     share: Share,
-    share_line: SaltedLine,
-    split_line: SaltedLine,
+    share_line: Line,
+    split_line: Line,
     /// End of each range and its variation, ascending.
     ranges: Box<[(Bucket, usize)]>,
     run: Option<RunRef>,
@@ -60,7 +60,7 @@ struct CompiledSplit {
 struct CompiledRamp {
     unit: CompiledUnit,
     share: Share,
-    line: SaltedLine,
+    line: Line,
     treatment: usize,
     control: usize,
     run: Option<RunRef>,
@@ -96,8 +96,8 @@ impl CompiledFlag {
         let mut conditions: Vec<Matcher> = Vec::with_capacity(state.rules.len());
         for (index, rule) in state.rules.iter().enumerate() {
             let path = format!("rules[{index}].when");
-            let find = |key: &_| segments.find(key);
-            conditions.push(Matcher::compile(&rule.when, &path, &find, &mut problems));
+            let known = Known { find: &|key| segments.find(key), environment: segments.environment() };
+            conditions.push(Matcher::compile(&rule.when, &path, known, &mut problems));
         }
         let problems = problems.into_vec();
         if !problems.is_empty() {
@@ -113,7 +113,7 @@ impl CompiledFlag {
         }
         let has_targeting = !targets.is_empty() || !state.rules.is_empty();
         Ok(Self {
-            variations: flag.variations.clone().into(),
+            variations: flag.variations.iter().map(|variation| told(flag.kind, variation)).collect(),
             off,
             enabled: state.enabled,
             targets,
@@ -236,6 +236,12 @@ impl CompiledFlag {
     }
 }
 
+/// A variation with the state that protocols tell: one of a boolean flag is on when it is true.
+fn told(kind: FlagKind, variation: &Variation) -> Variation {
+    let is_on = kind != FlagKind::Boolean || variation.value == true;
+    Variation { enabled: variation.enabled && is_on, ..variation.clone() }
+}
+
 /// Turns the checked parts of one flag into their compiled forms.
 struct Compiler<'s> {
     flag: &'s Flag,
@@ -271,8 +277,8 @@ impl Compiler<'_> {
         CompiledSplit {
             unit: self.unit(&split.unit),
             share: split.share,
-            share_line: SaltedLine::share(&split.salt),
-            split_line: SaltedLine::split(&split.salt),
+            share_line: Line::share(self.flag.dialect, &split.salt),
+            split_line: Line::split(self.flag.dialect, &split.salt),
             ranges: split.ranges.iter().map(|range| (range.end, self.variation(&range.variation))).collect(),
             run: split.run.clone(),
         }
@@ -282,7 +288,7 @@ impl Compiler<'_> {
         CompiledRamp {
             unit: self.unit(&ramp.unit),
             share: ramp.share,
-            line: SaltedLine::share(&ramp.salt),
+            line: Line::share(self.flag.dialect, &ramp.salt),
             treatment: self.variation(&ramp.treatment),
             control: self.variation(&ramp.control),
             run: ramp.run.clone(),

@@ -4,6 +4,7 @@ use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
+use crate::flagsmith::FlagsmithSegment;
 use crate::{Error, Key, Op, Predicate};
 
 /// A condition on a unit's context.
@@ -23,6 +24,8 @@ pub enum Condition {
     Segment(Key),
     /// A test of one attribute.
     Attribute(Predicate),
+    /// `{flagsmith: {segment: "7", rules: [..]}}`: the rules of a segment as Flagsmith reads them, kept by an import.
+    Flagsmith(FlagsmithSegment),
 }
 
 impl Condition {
@@ -56,7 +59,7 @@ impl Condition {
                     open.extend(parts.iter().rev());
                 }
                 Self::Segment(key) => found.push(key),
-                Self::Attribute(_) => {}
+                Self::Attribute(_) | Self::Flagsmith(_) => {}
             }
         }
         found
@@ -77,6 +80,11 @@ impl Serialize for Condition {
             Self::Segment(key) => {
                 let mut map = serializer.serialize_map(Some(1))?;
                 map.serialize_entry("segment", key)?;
+                return map.end();
+            }
+            Self::Flagsmith(rules) => {
+                let mut map = serializer.serialize_map(Some(1))?;
+                map.serialize_entry("flagsmith", rules)?;
                 return map.end();
             }
             Self::All(parts) => ("all", parts),
@@ -101,6 +109,8 @@ struct ConditionWire {
     #[serde(default)]
     segment: Option<Key>,
     #[serde(default)]
+    flagsmith: Option<FlagsmithSegment>,
+    #[serde(default)]
     attribute: Option<String>,
     #[serde(default)]
     op: Option<Op>,
@@ -118,6 +128,7 @@ impl TryFrom<ConditionWire> for Condition {
             wire.any.map(Self::Any),
             wire.none.map(Self::None),
             wire.segment.map(Self::Segment),
+            wire.flagsmith.map(Self::Flagsmith),
         ]
         .into_iter()
         .flatten();
@@ -128,7 +139,7 @@ impl TryFrom<ConditionWire> for Condition {
             (None, _, Some(attribute), None) => refuse(&format!("the test of attribute `{attribute}` needs an `op`")),
             (Some(form), None, None, None) if wire.value.is_none() => Ok(form),
             (Some(_), None, None, _) => refuse("`op` and `value` go with `attribute` only"),
-            _ => refuse("it needs exactly one of `all`, `any`, `none`, `segment` and `attribute`"),
+            _ => refuse("it needs exactly one of `all`, `any`, `none`, `segment`, `attribute` and `flagsmith`"),
         }
     }
 }

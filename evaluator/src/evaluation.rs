@@ -26,6 +26,9 @@ pub struct Evaluation<'r, 'c> {
     pub value: Option<&'r Value>,
     /// The key of the variation; `None` on error.
     pub variation: Option<&'r str>,
+    /// What protocols answer that tell a feature's state beside its value: the flag is enabled, and so is the variation;
+    /// that of a boolean flag is when it is true.
+    pub enabled: bool,
     /// Why.
     pub reason: Reason,
     /// The id of the rule that served.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::Key;
+use crate::{Dialect, Key};
 
 /// The variation of a boolean flag that is true, when the flag does not name its own.
 pub const ON: &str = "on";
@@ -60,6 +60,17 @@ pub struct Variation {
     pub key: String,
     /// What the caller gets; of the flag's kind.
     pub value: Value,
+    /// Protocols that tell a feature's state beside its value (Flagsmith's) answer this; `true` when absent.
+    #[serde(default = "enabled", skip_serializing_if = "is_enabled")]
+    pub enabled: bool,
+}
+
+fn enabled() -> bool {
+    true
+}
+
+fn is_enabled(enabled: &bool) -> bool {
+    *enabled
 }
 
 /// A flag, the same in every environment.
@@ -79,6 +90,9 @@ pub struct Flag {
     pub description: Option<String>,
     /// What its values are.
     pub kind: FlagKind,
+    /// How its units find their buckets; never changed once they have.
+    #[serde(skip_serializing_if = "Dialect::is_native")]
+    pub dialect: Dialect,
     /// What it can answer.
     pub variations: Vec<Variation>,
     /// The key of the variation served while the flag is disabled, and when nothing else is.
@@ -99,6 +113,7 @@ impl Flag {
             name: None,
             description: None,
             kind: FlagKind::Boolean,
+            dialect: Dialect::Native,
             variations: boolean_variations(),
             off_variation: OFF.to_owned(),
             tags: Vec::new(),
@@ -113,7 +128,9 @@ impl Flag {
 }
 
 fn boolean_variations() -> Vec<Variation> {
-    [(ON, true), (OFF, false)].map(|(key, value)| Variation { key: key.to_owned(), value: Value::Bool(value) }).to_vec()
+    [(ON, true), (OFF, false)]
+        .map(|(key, value)| Variation { key: key.to_owned(), value: Value::Bool(value), enabled: true })
+        .to_vec()
 }
 
 #[derive(Deserialize)]
@@ -125,6 +142,8 @@ struct FlagWire {
     #[serde(default)]
     description: Option<String>,
     kind: FlagKind,
+    #[serde(default)]
+    dialect: Dialect,
     #[serde(default)]
     variations: Option<Vec<Variation>>,
     #[serde(default)]
@@ -146,6 +165,7 @@ impl From<FlagWire> for Flag {
             name: wire.name,
             description: wire.description,
             kind: wire.kind,
+            dialect: wire.dialect,
             variations: wire.variations.unwrap_or(variations),
             off_variation: wire.off_variation.unwrap_or(off_variation),
             tags: wire.tags,

@@ -9,7 +9,7 @@
 //! | [`flag`], [`flag_state`], [`serve`] | what people write: variations; targets, rules; variation, split, ramp |
 //! | [`condition`], [`predicate`], [`segment`] | for whom |
 //! | [`mod@validate`], [`problem`] | everything that is wrong with it, with paths |
-//! | [`mod@bucket`], [`range`], [`share`] | where a unit stands; who gets what; how many |
+//! | [`mod@bucket`], [`line`], [`range`], [`share`] | where a unit stands, by which hash; who gets what; how many |
 //! | [`run`] | which arm a unit was in, at any time in the past |
 //! | [`flagsmith`] | the engine of Flagsmith, with its own contexts and results |
 //! | [`key`], [`timestamp`], [`error`] | names, times, what is refused |
@@ -59,6 +59,7 @@ pub mod flag;
 pub mod flag_state;
 pub mod flagsmith;
 pub mod key;
+pub mod line;
 pub mod predicate;
 pub mod problem;
 pub mod range;
@@ -85,10 +86,11 @@ pub use evaluation::{Assignment, CONTROL, Evaluation, EvaluationError, Reason, T
 pub use flag::{Flag, FlagKind, OFF, ON, Variation};
 pub use flag_state::{FlagState, Rule, Target};
 pub use key::{KEY_BYTES_MAX, Key};
+pub use line::Dialect;
 pub use predicate::{Op, Predicate};
 pub use problem::Problem;
 pub use range::{Range, check_tiling, ranges_for_weights};
-pub use ruleset::{FlagSource, Ruleset, RulesetSource, UnitType};
+pub use ruleset::{EnvironmentNames, FlagSource, Ruleset, RulesetSource, UnitType};
 pub use run::{Design, HistoricAssignment, RampArm, RunHistory, RunKind, RunRef, Side, StageEntry, ramp_arm};
 pub use segment::Segment;
 pub use serve::{Ramp, Serve, Split, USER};

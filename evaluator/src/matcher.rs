@@ -1,9 +1,10 @@
 //! A condition tree made ready for evaluation: checks and indices of segments, no names to look up.
 
 use crate::check::Check;
+use crate::flagsmith::segment_check::SegmentCheck;
 use crate::problem::Problems;
 use crate::segments::Segments;
-use crate::{Condition, Context, Key};
+use crate::{Condition, Context, EnvironmentNames, Key};
 
 /// How deep conditions may be nested: evaluation recurses this far at most.
 pub(crate) const DEPTH_MAX: usize = 32;
@@ -15,24 +16,24 @@ pub(crate) enum Matcher {
     None(Box<[Matcher]>),
     Segment(usize),
     Check(Check),
+    Flagsmith(Box<SegmentCheck>),
 }
 
-/// Finds a segment's index, or says why it cannot be used.
-pub(crate) type FindSegment<'f> = &'f dyn Fn(&Key) -> Result<usize, String>;
+/// What conditions refer to.
+#[derive(Copy, Clone)]
+pub(crate) struct Known<'f> {
+    /// Finds a segment's index, or says why it cannot be used.
+    pub(crate) find: &'f dyn Fn(&Key) -> Result<usize, String>,
+    pub(crate) environment: &'f EnvironmentNames,
+}
 
 impl Matcher {
     /// Compiles `condition`, whose place is `path`. What cannot be compiled is a problem, and met by nobody.
-    pub(crate) fn compile(condition: &Condition, path: &str, find: FindSegment<'_>, problems: &mut Problems) -> Self {
-        Self::compile_at(1, condition, path, find, problems)
+    pub(crate) fn compile(condition: &Condition, path: &str, known: Known<'_>, problems: &mut Problems) -> Self {
+        Self::compile_at(1, condition, path, known, problems)
     }
 
-    fn compile_at(
-        depth: usize,
-        condition: &Condition,
-        path: &str,
-        find: FindSegment<'_>,
-        problems: &mut Problems,
-    ) -> Self {
+    fn compile_at(depth: usize, condition: &Condition, path: &str, known: Known<'_>, problems: &mut Problems) -> Self {
         if depth > DEPTH_MAX {
             problems.add(path, format!("conditions are nested deeper than {DEPTH_MAX}"));
             return Self::never();
@@ -40,7 +41,7 @@ impl Matcher {
         let mut compile_all = |parts: &[Condition], name: &str| -> Box<[Self]> {
             let compile_part = |(index, part)| {
                 let path = format!("{path}.{name}[{index}]");
-                Self::compile_at(depth + 1, part, &path, find, &mut *problems)
+                Self::compile_at(depth + 1, part, &path, known, &mut *problems)
             };
             parts.iter().enumerate().map(compile_part).collect()
         };
@@ -48,10 +49,17 @@ impl Matcher {
             Condition::All(parts) => Self::All(compile_all(parts, "all")),
             Condition::Any(parts) => Self::Any(compile_all(parts, "any")),
             Condition::None(parts) => Self::None(compile_all(parts, "none")),
-            Condition::Segment(key) => find(key).map(Self::Segment).unwrap_or_else(|message| {
+            Condition::Segment(key) => (known.find)(key).map(Self::Segment).unwrap_or_else(|message| {
                 problems.add(format!("{path}.segment"), message);
                 Self::never()
             }),
+            Condition::Flagsmith(found) => {
+                let compiled = SegmentCheck::compile(&found.segment, &found.rules, known.environment);
+                compiled.map(|check| Self::Flagsmith(Box::new(check))).unwrap_or_else(|(place, message)| {
+                    problems.add(format!("{path}.flagsmith.{place}"), message);
+                    Self::never()
+                })
+            }
             Condition::Attribute(predicate) => {
                 if predicate.attribute.is_empty() {
                     problems.add(format!("{path}.attribute"), "an attribute needs a name");
@@ -76,6 +84,7 @@ impl Matcher {
             Self::None(parts) => !parts.iter().any(met),
             Self::Segment(index) => segments.has(*index, context),
             Self::Check(check) => check.is_met(context),
+            Self::Flagsmith(check) => check.is_met(context),
         }
     }
 }

@@ -29,6 +29,27 @@ pub struct RulesetSource {
     /// Where units are read from; `user` from `targetingKey`, and others from the attribute of their name, unless listed.
     #[serde(default)]
     pub unit_types: Vec<UnitType>,
+    /// What imported segments may read and hash of the environment.
+    #[serde(default, skip_serializing_if = "EnvironmentNames::is_empty")]
+    pub environment: EnvironmentNames,
+}
+
+/// The environment as conditions of imported segments see it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EnvironmentNames {
+    /// What the keys of identities begin with; never changed.
+    #[serde(default)]
+    pub hash_key: String,
+    /// For people.
+    #[serde(default)]
+    pub name: String,
+}
+
+impl EnvironmentNames {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// One flag with its state in the environment.
@@ -90,7 +111,8 @@ impl Ruleset {
     /// Compiles a ruleset. It never fails: what is broken is an error in its own slot, listed by [`Ruleset::problems`].
     pub fn compile(source: RulesetSource) -> Self {
         let units = UnitTypes::new(&source.unit_types);
-        let (segments, mut problems) = Segments::compile(&source.segments, units.attribute(USER));
+        let (segments, mut problems) =
+            Segments::compile(&source.segments, units.attribute(USER), source.environment.clone());
 
         let mut sorted: Vec<&FlagSource> = source.flags.iter().collect();
         sorted.sort_by(|left, right| left.flag.key.cmp(&right.flag.key));
@@ -174,6 +196,7 @@ impl Ruleset {
             revision: slot.revision,
             value: Some(&variation.value),
             variation: Some(&variation.key),
+            enabled: variation.enabled && reason != Reason::Disabled,
             reason,
             rule,
             assignment,
@@ -189,6 +212,7 @@ fn failed<'r, 'c>(flag: &'r str, revision: u64, error: EvaluationError) -> Evalu
         revision,
         value: None,
         variation: None,
+        enabled: false,
         reason: Reason::Error,
         rule: None,
         assignment: None,

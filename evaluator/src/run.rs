@@ -3,9 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::bucket::{share_bucket, split_bucket};
 use crate::evaluation::{CONTROL, TREATMENT};
-use crate::{Bucket, Key, Range, Share, Timestamp};
+use crate::{Bucket, Dialect, Key, Range, Share, Timestamp};
 
 /// What a run is a run of.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -45,6 +44,9 @@ pub struct RunHistory {
     pub unit: String,
     /// The salt of its ramp or split.
     pub salt: String,
+    /// The flag's, as it was at the start.
+    #[serde(default, skip_serializing_if = "Dialect::is_native")]
+    pub dialect: Dialect,
     /// How units get their arm.
     pub design: Design,
     /// The shares it has had, in the order in which they came.
@@ -115,7 +117,7 @@ impl RunHistory {
         let entry = self.stage_at(at)?;
         let (variation, arm, bucket) = match &self.design {
             Design::Ramp { treatment, control } => {
-                let bucket = share_bucket(&self.salt, unit_id);
+                let bucket = self.dialect.share_bucket(&self.salt, unit_id);
                 let place = ramp_arm(bucket, entry.share);
                 let variation = match place.side {
                     Side::Treatment => treatment,
@@ -124,10 +126,10 @@ impl RunHistory {
                 (variation.as_str(), place.arm(), bucket)
             }
             Design::Split { ranges } => {
-                if !entry.share.contains(share_bucket(&self.salt, unit_id)) {
+                if !entry.share.contains(self.dialect.share_bucket(&self.salt, unit_id)) {
                     return None;
                 }
-                let bucket = split_bucket(&self.salt, unit_id);
+                let bucket = self.dialect.split_bucket(&self.salt, unit_id);
                 let range = ranges.iter().find(|range| range.contains(bucket))?;
                 (range.variation.as_str(), Some(range.variation.as_str()), bucket)
             }

@@ -4,11 +4,11 @@
 use std::collections::HashMap;
 
 use crate::context::AttributeRef;
-use crate::matcher::Matcher;
+use crate::matcher::{Known, Matcher};
 use crate::problem::{Problem, Problems, one_line};
 use crate::text_hash::TextSet;
 use crate::validate::check_segment;
-use crate::{Context, Key, Segment};
+use crate::{Context, EnvironmentNames, Key, Segment};
 
 /// How long a chain of segments that refer to segments may be: evaluation recurses this far at most.
 const CHAIN_MAX: usize = 16;
@@ -16,6 +16,7 @@ const CHAIN_MAX: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Segments {
     user: AttributeRef,
+    environment: EnvironmentNames,
     compiled: Vec<CompiledSegment>,
     by_key: HashMap<Key, Result<usize, String>>,
 }
@@ -30,8 +31,12 @@ struct CompiledSegment {
 
 impl Segments {
     /// Compiles `sources`; `user` is where the ids on the unit lists are read from. Never fails as a whole.
-    pub(crate) fn compile(sources: &[Segment], user: AttributeRef) -> (Self, Vec<Problem>) {
-        let mut segments = Self { user, compiled: Vec::new(), by_key: HashMap::new() };
+    pub(crate) fn compile(
+        sources: &[Segment],
+        user: AttributeRef,
+        environment: EnvironmentNames,
+    ) -> (Self, Vec<Problem>) {
+        let mut segments = Self { user, environment, compiled: Vec::new(), by_key: HashMap::new() };
         let mut all = Problems::default();
         let mut waiting = segments.refuse_repeated(sources, &mut all);
         while !waiting.is_empty() {
@@ -75,6 +80,11 @@ impl Segments {
         segment.when.is_met(context, self)
     }
 
+    /// What conditions of imported segments are surrounded by.
+    pub(crate) fn environment(&self) -> &EnvironmentNames {
+        &self.environment
+    }
+
     /// The id of the context's unit of the type `user`.
     pub(crate) fn user_id<'c>(&self, context: &'c Context) -> Option<&'c str> {
         self.user.unit_id(context)
@@ -106,7 +116,8 @@ impl Segments {
     fn add(&mut self, segment: &Segment, all: &mut Problems) {
         let mut problems = Problems::default();
         check_segment(segment, &mut problems);
-        let when = Matcher::compile(&segment.when, "when", &|key| self.find(key), &mut problems);
+        let known = Known { find: &|key| self.find(key), environment: &self.environment };
+        let when = Matcher::compile(&segment.when, "when", known, &mut problems);
         let referred = segment.when.segments();
         let longest = referred.iter().filter_map(|key| self.find(key).ok());
         let chain = 1 + longest.map(|index| self.compiled[index].chain).max().unwrap_or(0);

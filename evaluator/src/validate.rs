@@ -3,20 +3,21 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::matcher::Matcher;
+use crate::matcher::{Known, Matcher};
 use crate::problem::{Problem, Problems};
 use crate::range::check_tiling;
-use crate::{Flag, FlagState, Ramp, Segment, Serve, Split};
+use crate::{EnvironmentNames, Flag, FlagState, Ramp, Segment, Serve, Split};
 
 /// Every problem of a flag and, when given, of its state in one environment; empty when it can be used.
 pub fn validate(flag: &Flag, state: Option<&FlagState>) -> Vec<Problem> {
     let mut problems = Problems::default();
+    let anything = Known { find: &|_| Ok(0), environment: &EnvironmentNames::default() };
     check_flag(flag, &mut problems);
     if let Some(state) = state {
         check_state(flag, state, &mut problems);
         for (index, rule) in state.rules.iter().enumerate() {
             let path = format!("rules[{index}].when");
-            Matcher::compile(&rule.when, &path, &|_| Ok(0), &mut problems);
+            Matcher::compile(&rule.when, &path, anything, &mut problems);
         }
     }
     problems.into_vec()
@@ -25,8 +26,9 @@ pub fn validate(flag: &Flag, state: Option<&FlagState>) -> Vec<Problem> {
 /// Every problem of a segment; empty when it can be used.
 pub fn validate_segment(segment: &Segment) -> Vec<Problem> {
     let mut problems = Problems::default();
+    let anything = Known { find: &|_| Ok(0), environment: &EnvironmentNames::default() };
     check_segment(segment, &mut problems);
-    Matcher::compile(&segment.when, "when", &|_| Ok(0), &mut problems);
+    Matcher::compile(&segment.when, "when", anything, &mut problems);
     problems.into_vec()
 }
 

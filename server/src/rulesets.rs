@@ -9,7 +9,9 @@ use arc_swap::ArcSwap;
 use liftgate_domain::{
     Attributed, Attribution, Catalog, Environment, RulesetBundle, Run, Scope, StoreError, Timestamp,
 };
-use liftgate_evaluator::{Design, Flag, FlagSource, FlagState, Ruleset, RulesetSource, Segment, Serve};
+use liftgate_evaluator::{
+    Design, EnvironmentNames, Flag, FlagSource, FlagState, Ruleset, RulesetSource, Segment, Serve,
+};
 use tokio::sync::Mutex;
 
 /// One environment as evaluation sees it.
@@ -183,6 +185,10 @@ fn compile(scope: &Scope, bundle: RulesetBundle) -> Result<Snapshot, StoreError>
         flags,
         segments,
         unit_types: environment.unit_types.clone(),
+        environment: EnvironmentNames {
+            hash_key: environment.hash_key.clone(),
+            name: environment.name.clone().unwrap_or_else(|| bundle.environment.key.to_string()),
+        },
     });
     for problem in ruleset.problems() {
         tracing::warn!(%scope, field = %problem.path, problem = %problem.message, "A flag is broken and answers with an error.");

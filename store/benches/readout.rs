@@ -261,6 +261,7 @@ fn question(metrics: &[(&str, MetricKind, &str)]) -> MomentsQuery {
     MomentsQuery {
         environment: 1,
         history: RunHistory {
+            dialect: liftgate_evaluator::Dialect::Native,
             number: 7,
             kind: RunKind::Rollout,
             key: "bench".parse().expect("a valid key"),

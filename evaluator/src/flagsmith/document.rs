@@ -229,13 +229,14 @@ fn everybody(overrides: Vec<FeatureContext>) -> SegmentContext {
 }
 
 impl DocumentIdentity {
+    /// What is hashed, when it is not made of the environment's key and the identifier.
+    pub(super) fn key(&self) -> Option<String> {
+        self.django_id.map(|id| id.to_string()).or_else(|| self.composite_key.clone())
+    }
+
     fn context(&self) -> IdentityContext {
         let traits = self.identity_traits.iter().map(|it| (it.trait_key.clone(), it.trait_value.clone()));
-        IdentityContext {
-            identifier: self.identifier.clone(),
-            key: self.django_id.map(|id| id.to_string()).or_else(|| self.composite_key.clone()),
-            traits: traits.collect(),
-        }
+        IdentityContext { identifier: self.identifier.clone(), key: self.key(), traits: traits.collect() }
     }
 }
 
@@ -253,10 +254,20 @@ impl DocumentSegment {
 }
 
 impl FeatureState {
-    fn context(&self, priority: Option<Number>) -> FeatureContext {
+    /// What is hashed.
+    pub(super) fn key(&self) -> String {
         let uuid = || self.featurestate_uuid.clone().unwrap_or_default();
+        self.django_id.map_or_else(uuid, |id| id.to_string())
+    }
+
+    /// Its other values in the order of their places on the line.
+    pub(super) fn ordered_values(&self) -> Vec<&MultivariateValue> {
         let mut values: Vec<&MultivariateValue> = self.multivariate_feature_state_values.iter().collect();
         values.sort_by(|left, right| left.order(right));
+        values
+    }
+
+    fn context(&self, priority: Option<Number>) -> FeatureContext {
         let variant = |(position, value): (usize, &MultivariateValue)| FeatureValue {
             key: value.multivariate_feature_option.key.clone(),
             value: value.multivariate_feature_option.value.clone(),
@@ -264,11 +275,11 @@ impl FeatureState {
             priority: position.into(),
         };
         FeatureContext {
-            key: self.django_id.map_or_else(uuid, |id| id.to_string()),
+            key: self.key(),
             name: self.feature.name.clone(),
             enabled: self.enabled,
             value: self.feature_state_value.clone(),
-            variants: values.into_iter().enumerate().map(variant).collect(),
+            variants: self.ordered_values().into_iter().enumerate().map(variant).collect(),
             priority,
             metadata: [("id".to_owned(), json!(self.feature.id))].into_iter().collect(),
         }

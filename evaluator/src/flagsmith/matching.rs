@@ -1,8 +1,9 @@
 //! Whether one value of the context meets one condition. Percentage splits also need the segment.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
-use regex::RegexBuilder;
+use regex::{Regex, RegexBuilder};
 use serde_json::Value;
 
 use super::value::{ContextValue, python_text, read_float};
@@ -10,6 +11,35 @@ use super::{ConditionValue, Operator, percentage};
 
 /// Larger expressions match nothing: they would take long to compile.
 const REGEX_BYTES_MAX: usize = 1 << 20;
+
+/// A comparand, with what takes long to read in it read once.
+#[derive(Debug)]
+pub(super) enum Comparand {
+    Plain(ConditionValue),
+    /// `None` is an expression that cannot be used.
+    Regex(Option<Regex>),
+    List(BTreeSet<String>),
+}
+
+impl Comparand {
+    pub(super) fn new(operator: Operator, value: &ConditionValue) -> Self {
+        match (operator, value) {
+            (Operator::Regex, ConditionValue::Text(expression)) => Self::Regex(compile(expression)),
+            (Operator::In, value) => Self::List(list_of(value).into_iter().collect()),
+            (_, value) => Self::Plain(value.clone()),
+        }
+    }
+
+    /// Like [`holds`].
+    pub(super) fn holds(&self, operator: Operator, value: Option<&ContextValue>, segment_key: &str) -> bool {
+        match (self, value) {
+            (Self::Plain(comparand), value) => holds(operator, value, comparand, segment_key),
+            (_, None) => false,
+            (Self::Regex(regex), Some(value)) => regex.as_ref().is_some_and(|it| begins_with(it, &value.to_text())),
+            (Self::List(items), Some(value)) => listed_text(value).is_some_and(|text| items.contains(&text)),
+        }
+    }
+}
 
 /// A condition never holds that cannot be read, not even a negative one.
 pub(super) fn holds(
@@ -36,7 +66,7 @@ pub(super) fn holds(
         Operator::LessThanInclusive => is(Ordering::is_le),
         Operator::Contains => matches!(value, ContextValue::Text(text) if text.contains(comparand)),
         Operator::NotContains => matches!(value, ContextValue::Text(text) if !text.contains(comparand)),
-        Operator::Regex => begins_with_match(&value.to_text(), comparand),
+        Operator::Regex => compile(comparand).is_some_and(|regex| begins_with(&regex, &value.to_text())),
         Operator::Modulo => value.has_remainder(comparand),
         Operator::PercentageSplit => {
             read_float(comparand).is_some_and(|limit| percentage(&[segment_key, &value.to_text()]) <= limit)
@@ -45,29 +75,39 @@ pub(super) fn holds(
     }
 }
 
-/// Texts and integers only: a truth value is never `1`, and a float never its text.
 fn is_in(value: &ContextValue, comparand: &ConditionValue) -> bool {
-    let text = match value {
-        ContextValue::Integer(integer) => integer.to_string(),
-        ContextValue::Text(text) => text.clone(),
-        ContextValue::Boolean(_) | ContextValue::Float(_) => return false,
-    };
+    listed_text(value).is_some_and(|text| list_of(comparand).contains(&text))
+}
+
+/// Texts and integers only: a truth value is never `1`, and a float never its text.
+fn listed_text(value: &ContextValue) -> Option<String> {
+    match value {
+        ContextValue::Integer(integer) => Some(integer.to_string()),
+        ContextValue::Text(text) => Some(text.clone()),
+        ContextValue::Boolean(_) | ContextValue::Float(_) => None,
+    }
+}
+
+fn list_of(comparand: &ConditionValue) -> Vec<String> {
     match comparand {
-        ConditionValue::Null => false,
-        ConditionValue::List(items) => items.contains(&text),
+        ConditionValue::Null => Vec::new(),
+        ConditionValue::List(items) => items.clone(),
         ConditionValue::Text(list) => {
             // Only what begins like a list is tried as one, and what then is none is read as text with commas.
             let json: Option<Vec<Value>> = list.starts_with('[').then(|| serde_json::from_str(list).ok()).flatten();
             match json {
-                Some(items) => items.iter().any(|item| python_text(item) == text),
-                None => list.split(',').any(|item| item == text),
+                Some(items) => items.iter().map(python_text).collect(),
+                None => list.split(',').map(str::to_owned).collect(),
             }
         }
     }
 }
 
+fn compile(expression: &str) -> Option<Regex> {
+    RegexBuilder::new(expression).size_limit(REGEX_BYTES_MAX).dfa_size_limit(REGEX_BYTES_MAX).build().ok()
+}
+
 /// Some match begins at the start exactly when the leftmost one does.
-fn begins_with_match(text: &str, expression: &str) -> bool {
-    let regex = RegexBuilder::new(expression).size_limit(REGEX_BYTES_MAX).dfa_size_limit(REGEX_BYTES_MAX).build();
-    regex.is_ok_and(|regex| regex.find(text).is_some_and(|found| found.start() == 0))
+fn begins_with(regex: &Regex, text: &str) -> bool {
+    regex.find(text).is_some_and(|found| found.start() == 0)
 }

@@ -7,6 +7,7 @@
 //! | [`context`], [`rule`] | what is known: environment, identity, features, segments and their rules |
 //! | [`result`], [`reasons`] | what comes out, and the two dialects of its reasons |
 //! | [`document`] | the older form: an environment document and an identity |
+//! | [`mod@import`] | from a document to the flags of this crate |
 //! | [`mod@percentage`] | where ids stand between 0 and 100 |
 //! | [`entries`], [`error`] | maps that keep their order; what is refused, with its path |
 //!
@@ -33,6 +34,7 @@ pub mod context;
 pub mod document;
 pub mod entries;
 pub mod error;
+pub mod import;
 pub mod percentage;
 pub mod reasons;
 pub mod result;
@@ -41,6 +43,7 @@ pub mod rule;
 mod engine;
 mod matching;
 mod property;
+pub(crate) mod segment_check;
 mod value;
 mod wire;
 
@@ -50,10 +53,12 @@ pub use context::{
 pub use document::{DocumentIdentity, EnvironmentDocument, evaluate_document, evaluate_document_json};
 pub use entries::Entries;
 pub use error::Error;
+pub use import::{Imported, import};
 pub use percentage::percentage;
 pub use reasons::Reasons;
 pub use result::{EvaluationResult, FlagResult, SegmentResult};
 pub use rule::{ConditionValue, Operator, RuleType, SegmentCondition, SegmentRule};
+pub use segment_check::FlagsmithSegment;
 
 /// All flags of a context, and the segments it is in.
 pub fn evaluate(context: &EvaluationContext, reasons: Reasons) -> EvaluationResult {

@@ -12,6 +12,14 @@ pub(super) enum Step {
 }
 
 impl Step {
+    /// The name of a member.
+    pub(super) fn name(&self) -> Option<&str> {
+        match self {
+            Self::Member(name) => Some(name),
+            Self::Index(_) => None,
+        }
+    }
+
     /// The value that a step leads to.
     pub(super) fn follow<'v>(&self, value: &'v Value) -> Option<&'v Value> {
         match self {

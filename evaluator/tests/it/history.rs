@@ -23,6 +23,7 @@ fn history(design: Design, shares: &[u32]) -> RunHistory {
         since: Timestamp(i64::from(stage) * HOUR_MICROS),
     };
     RunHistory {
+        dialect: liftgate_evaluator::Dialect::Native,
         number: 5,
         kind: RunKind::Rollout,
         key: Key::new("r").unwrap(),

@@ -177,7 +177,9 @@ async fn transition<'a>(
         Some(before) => catalog.run(wanted.scope, before.run).await?.map(|run| run.history.salt),
         None => None,
     };
-    let taken = rule::take(&body, &rollout, earlier)?;
+    let place = format!("{}/{}", rollout.flag, rollout.rule);
+    let fresh = frozen.flag.dialect.salt(&place, rollout.run, &frozen.settings.hash_key);
+    let taken = rule::take(&body, &rollout, earlier.unwrap_or(fresh))?;
     rule::put(&mut body, &rollout, &frozen.policy.unit, wanted.when, &taken.salt, frozen.first_share)?;
     refuse_first("flag", validate(&frozen.flag, Some(&body)))?;
 
@@ -192,6 +194,7 @@ async fn transition<'a>(
             key: wanted.key.clone(),
             unit: frozen.policy.unit.clone(),
             salt: taken.salt,
+            dialect: frozen.flag.dialect,
             design: Design::Ramp { treatment: rollout.treatment.clone(), control: rollout.control.clone() },
             stages: vec![StageEntry { stage: 0, share: frozen.first_share, since: now }],
             ended_at: None,

@@ -15,12 +15,11 @@ pub(super) struct Taken {
     pub share: Share,
 }
 
-/// What a rule's ramp would begin with. `salt` is the one of an earlier attempt.
+/// What a rule's ramp would begin with. `salt` is the one of an earlier attempt, or a new one.
 ///
 /// # Errors
 /// `Conflict` when another rollout or an experiment runs on the rule.
-pub(super) fn take(state: &FlagState, rollout: &Rollout, salt: Option<String>) -> Result<Taken, CommandError> {
-    let fresh = || format!("{}/{}", rollout.flag, rollout.rule);
+pub(super) fn take(state: &FlagState, rollout: &Rollout, salt: String) -> Result<Taken, CommandError> {
     let rule = state.rules.iter().find(|rule| rule.id == rollout.rule);
     let owner = rule.and_then(|rule| match &rule.serve {
         Serve::Ramp(ramp) => ramp.run.as_ref(),
@@ -49,7 +48,7 @@ pub(super) fn take(state: &FlagState, rollout: &Rollout, salt: Option<String>) -
             let share = if ramp.treatment == rollout.treatment { ramp.share } else { Share::ZERO };
             Taken { salt: ramp.salt.clone(), share }
         }
-        _ => Taken { salt: salt.unwrap_or_else(fresh), share: Share::ZERO },
+        _ => Taken { salt, share: Share::ZERO },
     })
 }
 

@@ -40,12 +40,7 @@ impl<'a> Traffic<'a> {
             let state = bundle.states.iter().find(|state| state.key == flag.key)?;
             Some(FlagSource { flag: flag.decode().unwrap(), state: state.decode().unwrap(), revision: state.revision })
         });
-        let source = RulesetSource {
-            revision: bundle.revision,
-            flags: flags.collect(),
-            segments: Vec::new(),
-            unit_types: Vec::new(),
-        };
+        let source = RulesetSource { revision: bundle.revision, flags: flags.collect(), ..RulesetSource::default() };
         (Ruleset::compile(source), environment)
     }
 

@@ -80,6 +80,7 @@ fn shown(answer: &MomentsAnswer) -> Value {
 fn question(metrics: &[(&str, MetricKind, &str)], rule: RowRule) -> MomentsQuery {
     debug_assert!(metrics.iter().all(|(_, _, event)| NAMES.contains(event)));
     let history = RunHistory {
+        dialect: liftgate_evaluator::Dialect::Native,
         number: RUN,
         kind: RunKind::Rollout,
         key: "bench".parse().expect("a valid key"),

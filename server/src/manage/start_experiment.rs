@@ -1,8 +1,8 @@
 //! Starting and stopping an experiment: its split on the flag, its run, and its definition, in one change.
 
 use liftgate_domain::{
-    Actor, Applied, Change, ChangeKind, EventDraft, Expected, Experiment, Id, Key, Mutation, PinnedMetric, Resource,
-    ResourceKind, Run, Scope,
+    Actor, Applied, Change, ChangeKind, Environment, EventDraft, Expected, Experiment, Id, Key, Mutation, PinnedMetric,
+    Resource, ResourceKind, Run, Scope,
 };
 use liftgate_evaluator::{
     Condition, Design, Flag, FlagState, Rule, RunHistory, RunKind, RunRef, Serve, Split, StageEntry,
@@ -48,7 +48,9 @@ pub async fn start(app: &App, scope: &Scope, key: &Key, actor: Actor) -> Result<
         experiment.arms.iter().filter(|(_, w)| **w > 0).map(|(k, w)| (k.clone(), *w)).collect();
     let ranges = ranges_for_weights(&weights, &[])
         .map_err(|error| ApiError::invalid_field("the experiment", "arms", error.to_string()))?;
-    let salt = format!("{}/{rule_id}", experiment.flag);
+    let flag = flag_of(app, scope, &experiment).await?;
+    let hash_key = environment.decode::<Environment>()?.hash_key;
+    let salt = flag.dialect.salt(&format!("{}/{rule_id}", experiment.flag), number, &hash_key);
     state.enabled = true;
     state.rules.retain(|rule| rule.id != rule_id);
     state.rules.insert(
@@ -66,7 +68,6 @@ pub async fn start(app: &App, scope: &Scope, key: &Key, actor: Actor) -> Result<
             }),
         },
     );
-    let flag = flag_of(app, scope, &experiment).await?;
     let problems = validate(&flag, Some(&state));
     if !problems.is_empty() {
         return Err(ApiError::invalid("the experiment", problems.into_iter().map(Into::into).collect()));
@@ -82,6 +83,7 @@ pub async fn start(app: &App, scope: &Scope, key: &Key, actor: Actor) -> Result<
             key: key.clone(),
             unit: experiment.unit.clone(),
             salt,
+            dialect: flag.dialect,
             design: Design::Split { ranges },
             stages: vec![StageEntry { stage: 0, share: experiment.coverage, since: now }],
             ended_at: None,

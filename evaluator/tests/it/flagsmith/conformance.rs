@@ -8,7 +8,7 @@ use liftgate_evaluator::flagsmith::{
 use serde_json::Value;
 
 /// The folder of one set of cases, when it is there.
-fn cases(folder: &str) -> Option<PathBuf> {
+pub(super) fn cases(folder: &str) -> Option<PathBuf> {
     let beside = || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/cases");
     let path = std::env::var_os("LIFTGATE_CASES").map_or_else(beside, PathBuf::from).join(folder);
     if path.is_dir() {

@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use liftgate_evaluator::{Condition, Key, Op, Problem, Segment};
+use liftgate_evaluator::{
+    Condition, Key, Op, Problem, Segment,
+    flagsmith::{Operator, SegmentRule},
+};
 
 use super::problem;
 
@@ -30,6 +33,7 @@ fn steps(condition: &Condition, segments: &HashMap<Key, Segment>, known: &mut Ha
             |sum: u64, part| if sum > STEPS_MAX { sum } else { sum.saturating_add(steps(part, segments, known)) },
         ),
         Condition::Attribute(_) => 1,
+        Condition::Flagsmith(found) => rule_steps(&found.rules),
         Condition::Segment(key) => {
             if let Some(steps) = known.get(key) {
                 return *steps;
@@ -48,7 +52,18 @@ fn regexes(condition: &Condition) -> usize {
         Condition::All(parts) | Condition::Any(parts) | Condition::None(parts) => parts.iter().map(regexes).sum(),
         Condition::Attribute(predicate) => usize::from(predicate.op == Op::Matches),
         Condition::Segment(_) => 0,
+        Condition::Flagsmith(found) => rule_regexes(&found.rules),
     }
+}
+
+fn rule_steps(rules: &[SegmentRule]) -> u64 {
+    let steps = |rule: &SegmentRule| 1 + rule.conditions.len() as u64 + rule_steps(&rule.rules);
+    rules.iter().map(steps).sum()
+}
+
+fn rule_regexes(rules: &[SegmentRule]) -> usize {
+    let own = |rule: &SegmentRule| rule.conditions.iter().filter(|it| it.operator == Operator::Regex).count();
+    rules.iter().map(|rule| own(rule) + rule_regexes(&rule.rules)).sum()
 }
 
 #[cfg(test)]

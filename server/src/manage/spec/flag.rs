@@ -26,9 +26,11 @@ pub(super) async fn check(
         if before.kind != flag.kind {
             problems.push(problem("kind", "cannot be changed: callers rely on the type; make a new flag"));
         }
+        let mut is_served = false;
         for environment in lookup.bodies(ResourceKind::Environment, &put.scope).await?.into_keys() {
             let scope = put.scope.with_environment(environment.clone());
             let Some(body) = lookup.body(ResourceKind::FlagState, &scope, &put.key).await? else { continue };
+            is_served = true;
             let state: FlagState = match decode(body) {
                 Ok(state) => state,
                 Err(found) => {
@@ -41,6 +43,11 @@ pub(super) async fn check(
             for found in &mut problems[known..] {
                 found.message = format!("{} (as used in environment `{environment}`)", found.message);
             }
+        }
+        if is_served && before.dialect != flag.dialect {
+            let message =
+                "cannot be changed once an environment serves the flag: every unit would move; make a new flag";
+            problems.push(problem("dialect", message));
         }
     }
     problems.dedup();

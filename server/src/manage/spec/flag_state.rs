@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use liftgate_domain::{Resource, ResourceKind};
 use liftgate_evaluator::{
-    Flag, FlagState, Key, Problem, Range, Rule, RunRef, Segment, Serve, ranges_for_weights, validate,
+    CONTROL, Flag, FlagState, Key, Problem, Range, Rule, RunRef, Segment, Serve, ranges_for_weights, validate,
 };
 use serde_json::{Map, Value};
 
@@ -14,6 +14,9 @@ use crate::{
     manage::edit::{Lookup, Put, owned},
     problem::ApiError,
 };
+
+/// The place of what is served when no rule is.
+const FALLTHROUGH: &str = "fallthrough";
 
 pub(super) async fn check(
     lookup: &Lookup<'_>,
@@ -31,7 +34,8 @@ pub(super) async fn check(
     };
     let before: Option<FlagState> = current.map(Resource::decode).transpose()?;
     let mut problems = Vec::new();
-    complete_rules(&mut spec, &put.key, before.as_ref(), &mut problems);
+    let salts = Salts::of(lookup, put, &flag, &spec, before.as_ref()).await?;
+    complete_rules(&mut spec, &flag, &salts, before.as_ref(), &mut problems);
     if !problems.is_empty() {
         return Ok(Err(problems));
     }
@@ -48,44 +52,126 @@ pub(super) async fn check(
     Ok(if problems.is_empty() { Ok(Checked::plain(&state)) } else { Err(problems) })
 }
 
-/// Fills in salts and turns `weights` into `ranges`.
-fn complete_rules(spec: &mut Value, flag: &Key, before: Option<&FlagState>, problems: &mut Vec<Problem>) {
-    if let Some(rules) = spec.get_mut("rules").and_then(Value::as_array_mut) {
-        for (index, rule) in rules.iter_mut().enumerate() {
-            let id = rule.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
-            let old =
-                before.and_then(|state| state.rules.iter().find(|old| old.id.as_ref() == id)).map(|old| &old.serve);
-            if let Some(serve) = rule.get_mut("serve") {
-                complete_serve(serve, &format!("rules[{index}].serve"), &format!("{flag}/{id}"), old, problems);
+/// Salts for the splits and ramps that have none, under the names of their places.
+struct Salts(HashMap<String, String>);
+
+impl Salts {
+    /// Takes a number for each new salt that needs one.
+    async fn of(
+        lookup: &Lookup<'_>,
+        put: &Put,
+        flag: &Flag,
+        spec: &Value,
+        before: Option<&FlagState>,
+    ) -> Result<Self, ApiError> {
+        let mut salts = HashMap::new();
+        if flag.dialect.is_native() {
+            return Ok(Self(salts));
+        }
+        let environment =
+            lookup.body(ResourceKind::Environment, &put.scope.to_project(), &environment_of(put)?).await?;
+        let hash_key = environment.map(|body| body["hash_key"].as_str().unwrap_or_default().to_owned());
+        for (place, serve, old) in places(spec, before) {
+            let needs = ["split", "ramp"].iter().any(|kind| serve.get(kind).is_some_and(|it| it.get("salt").is_none()));
+            if needs && salt_of(old).is_none() {
+                let number = lookup.catalog().reserve_number("run").await?;
+                let salt = flag.dialect.salt(&place, number, hash_key.as_deref().unwrap_or_default());
+                salts.insert(place, salt);
             }
         }
-    }
-    if let Some(serve) = spec.get_mut("fallthrough").filter(|serve| serve.is_object()) {
-        let old = before.and_then(|state| state.fallthrough.as_ref());
-        complete_serve(serve, "fallthrough", &format!("{flag}/fallthrough"), old, problems);
+        Ok(Self(salts))
     }
 }
 
-fn complete_serve(serve: &mut Value, path: &str, salt: &str, old: Option<&Serve>, problems: &mut Vec<Problem>) {
-    let (old_salt, old_ranges): (Option<&str>, &[Range]) = match old {
-        Some(Serve::Split(split)) => (Some(&split.salt), &split.ranges),
-        Some(Serve::Ramp(ramp)) => (Some(&ramp.salt), &[]),
-        _ => (None, &[]),
+fn environment_of(put: &Put) -> Result<Key, ApiError> {
+    let missing = || ApiError::not_found(format!("environment `{}`", put.scope));
+    put.scope.environment.clone().ok_or_else(missing)
+}
+
+/// What serves, with the name of its place and what stood there before.
+fn places<'s>(spec: &'s Value, before: Option<&'s FlagState>) -> Vec<(String, &'s Value, Option<&'s Serve>)> {
+    let rules = spec.get("rules").and_then(Value::as_array).into_iter().flatten().filter_map(|rule| {
+        let id = rule.get("id").and_then(Value::as_str).unwrap_or_default();
+        Some((id.to_owned(), rule.get("serve")?, old_serve(before, id)))
+    });
+    let old = before.and_then(|state| state.fallthrough.as_ref());
+    let fallthrough = spec.get("fallthrough").map(|serve| (FALLTHROUGH.to_owned(), serve, old));
+    rules.chain(fallthrough).collect()
+}
+
+fn old_serve<'s>(before: Option<&'s FlagState>, id: &str) -> Option<&'s Serve> {
+    before.and_then(|state| state.rules.iter().find(|old| old.id.as_ref() == id)).map(|old| &old.serve)
+}
+
+fn salt_of(serve: Option<&Serve>) -> Option<&str> {
+    match serve {
+        Some(Serve::Split(split)) => Some(&split.salt),
+        Some(Serve::Ramp(ramp)) => Some(&ramp.salt),
+        _ => None,
+    }
+}
+
+/// Fills in salts and turns `weights` into `ranges`.
+fn complete_rules(
+    spec: &mut Value,
+    flag: &Flag,
+    salts: &Salts,
+    before: Option<&FlagState>,
+    problems: &mut Vec<Problem>,
+) {
+    let completion = |place: &str| {
+        let salt = salts.0.get(place).cloned().unwrap_or_else(|| format!("{}/{place}", flag.key));
+        Completion { flag, salt }
     };
-    for kind in ["split", "ramp"] {
-        let Some(fields) = serve.get_mut(kind).and_then(Value::as_object_mut) else { continue };
-        fields.entry("salt").or_insert_with(|| old_salt.unwrap_or(salt).into());
-        if let Some(weights) = fields.remove("weights") {
-            match weights_of(&weights)
-                .and_then(|weights| ranges_for_weights(&weights, old_ranges).map_err(|error| error.to_string()))
-            {
-                Ok(ranges) => {
-                    let ranges = serde_json::to_value(ranges).expect("ranges are plain numbers and names");
-                    fields.insert("ranges".to_owned(), ranges);
-                }
-                Err(message) => problems.push(problem(&format!("{path}.{kind}.weights"), message)),
+    if let Some(rules) = spec.get_mut("rules").and_then(Value::as_array_mut) {
+        for (index, rule) in rules.iter_mut().enumerate() {
+            let id = rule.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
+            let old = old_serve(before, &id);
+            if let Some(serve) = rule.get_mut("serve") {
+                completion(&id).complete(serve, &format!("rules[{index}].serve"), old, problems);
             }
         }
+    }
+    if let Some(serve) = spec.get_mut(FALLTHROUGH).filter(|serve| serve.is_object()) {
+        let old = before.and_then(|state| state.fallthrough.as_ref());
+        completion(FALLTHROUGH).complete(serve, FALLTHROUGH, old, problems);
+    }
+}
+
+/// What a split or ramp is completed with.
+struct Completion<'f> {
+    flag: &'f Flag,
+    salt: String,
+}
+
+impl Completion<'_> {
+    fn complete(&self, serve: &mut Value, path: &str, old: Option<&Serve>, problems: &mut Vec<Problem>) {
+        for kind in ["split", "ramp"] {
+            let Some(fields) = serve.get_mut(kind).and_then(Value::as_object_mut) else { continue };
+            fields.entry("salt").or_insert_with(|| salt_of(old).unwrap_or(&self.salt).into());
+            if let Some(weights) = fields.remove("weights") {
+                match weights_of(&weights).and_then(|weights| self.ranges(weights, old)) {
+                    Ok(ranges) => {
+                        let ranges = serde_json::to_value(ranges).expect("ranges are plain numbers and names");
+                        fields.insert("ranges".to_owned(), ranges);
+                    }
+                    Err(message) => problems.push(problem(&format!("{path}.{kind}.weights"), message)),
+                }
+            }
+        }
+    }
+
+    fn ranges(&self, mut weights: Vec<(String, u32)>, old: Option<&Serve>) -> Result<Vec<Range>, String> {
+        let old: &[Range] = match old {
+            // In the other system an edit moves every range behind it, and its local evaluation expects just that.
+            Some(Serve::Split(split)) if self.flag.dialect.is_native() => &split.ranges,
+            _ => &[],
+        };
+        if !self.flag.dialect.is_native() {
+            let place = |key: &str| self.flag.variations.iter().position(|variation| variation.key == key);
+            weights.sort_by_key(|(key, _)| (key == CONTROL, place(key)));
+        }
+        ranges_for_weights(&weights, old).map_err(|error| error.to_string())
     }
 }
 

@@ -149,7 +149,7 @@ impl Writing<'_> {
         self.entries.push(entry::resource(kind, &scope, &key, revision, Bodies { before, after: Some(&body) }));
         self.touched.note(kind, &scope, &key, write);
         if kind == ResourceKind::Environment {
-            self.tables.ruleset_revisions.entry(scope.with_environment(key.clone())).or_default();
+            self.tables.ruleset_revisions.entry(scope.with_environment(key.clone())).or_insert((0, Timestamp(0)));
         }
         let row = Resource {
             kind,
@@ -250,10 +250,12 @@ impl Writing<'_> {
     }
 
     fn bump_rulesets(&mut self) -> Vec<(Scope, u64)> {
+        let at = self.at;
         let moved = self.tables.ruleset_revisions.iter_mut().filter(|(scope, _)| self.touched.covers(scope));
         moved
-            .map(|(scope, revision)| {
+            .map(|(scope, (revision, moved_at))| {
                 *revision += 1;
+                *moved_at = if *moved_at < at { at } else { Timestamp(moved_at.0 + 1) };
                 (scope.clone(), *revision)
             })
             .collect()

@@ -92,8 +92,10 @@ impl Catalog for MemoryCatalog {
         let runs = tables.runs.values().rev().filter(|run| run.scope == *environment);
         let mut runs: Vec<Run> = runs.take(RulesetBundle::RUNS_MAX).map(|run| Run::clone(run)).collect();
         runs.reverse();
+        let (revision, moved_at) = tables.ruleset_revisions.get(environment).copied().unwrap_or((0, row.created_at));
         Ok(Some(RulesetBundle {
-            revision: tables.ruleset_revisions.get(environment).copied().unwrap_or_default(),
+            revision,
+            moved_at: moved_at.max(row.created_at),
             environment: row.clone(),
             flags,
             states: states.cloned().collect(),
@@ -103,7 +105,7 @@ impl Catalog for MemoryCatalog {
     }
 
     async fn ruleset_revisions(&self) -> Result<Vec<(Scope, u64)>, StoreError> {
-        Ok(self.tables().ruleset_revisions.iter().map(|(scope, revision)| (scope.clone(), *revision)).collect())
+        Ok(self.tables().ruleset_revisions.iter().map(|(scope, (revision, _))| (scope.clone(), *revision)).collect())
     }
 
     async fn credential(&self, lookup: &str) -> Result<Option<Credential>, StoreError> {

@@ -16,8 +16,8 @@ pub(super) struct Tables {
     /// The last number given out, by counter.
     pub counters: BTreeMap<String, u64>,
     pub resources: BTreeMap<(ResourceKind, Scope, Key), Arc<Resource>>,
-    /// By environment.
-    pub ruleset_revisions: BTreeMap<Scope, u64>,
+    /// By environment, with when it was committed.
+    pub ruleset_revisions: BTreeMap<Scope, (u64, Timestamp)>,
     pub credentials: BTreeMap<Id, Arc<Credential>>,
     pub rollouts: BTreeMap<(Scope, Key), Arc<Rollout>>,
     pub decisions: BTreeMap<(Id, u64), Arc<Decision>>,

@@ -241,14 +241,16 @@ impl Writing<'_> {
     }
 
     async fn bump_rulesets(&mut self) -> Result<Vec<(Scope, u64)>, Failure> {
-        let sql = "UPDATE ruleset_revisions SET revision = revision + 1 \
+        let sql = "UPDATE ruleset_revisions SET revision = revision + 1, \
+                   moved_at = CASE WHEN moved_at < $4 THEN $4 ELSE moved_at + 1 END \
                    WHERE organization = $1 AND project = $2 AND ($3 = '' OR environment = $3) \
                    RETURNING organization, project, environment, revision";
         let mut moved = Vec::new();
         let Touched { projects, environments } = &self.touched;
         let single = environments.iter().filter(|scope| !projects.contains(&scope.to_project()));
         for scope in projects.iter().chain(single) {
-            let binds = binds![&scope.organization, scope.project_column(), scope.environment_column()];
+            let at = self.at.as_micros();
+            let binds = binds![&scope.organization, scope.project_column(), scope.environment_column(), at];
             for mut row in self.session.rows(sql, binds).await? {
                 moved.push((row.scope()?, row.number()?));
             }

@@ -12,8 +12,11 @@ const LOCK: i64 = 0x6c69_6674_6761_7465;
 /// Every migration, oldest first. One that has been released is never edited: its checksum is compared.
 fn migrator() -> Migrator {
     let catalog = include_str!("../../../migrations/0001_catalog.sql").into_sql_str();
-    let mut migrator =
-        Migrator::with_migrations(vec![Migration::new(1, "catalog".into(), MigrationType::Simple, catalog, false)]);
+    let ruleset_times = include_str!("../../../migrations/0002_ruleset_times.sql").into_sql_str();
+    let mut migrator = Migrator::with_migrations(vec![
+        Migration::new(1, "catalog".into(), MigrationType::Simple, catalog, false),
+        Migration::new(2, "ruleset times".into(), MigrationType::Simple, ruleset_times, false),
+    ]);
     // Both callers hold a lock of their own that ends with the transaction.
     migrator.set_locking(false);
     migrator

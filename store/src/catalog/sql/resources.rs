@@ -134,14 +134,19 @@ pub(super) async fn ruleset(session: &mut Session, environment: &Scope) -> Resul
     let Some(row) = find_live(session, ResourceKind::Environment, &project, environment_key).await? else {
         return Ok(None);
     };
-    let sql = "SELECT revision FROM ruleset_revisions WHERE organization = $1 AND project = $2 AND environment = $3";
-    let revision = session.row(sql, binds![&environment.organization, project_key, environment_key]).await?;
+    let sql = "SELECT revision, moved_at FROM ruleset_revisions \
+               WHERE organization = $1 AND project = $2 AND environment = $3";
+    let found = session.row(sql, binds![&environment.organization, project_key, environment_key]).await?;
+    let read = |mut row: Row| Ok((row.number()?, row.timestamp()?));
+    let (revision, moved_at) = found.map_or(Ok::<_, StoreError>((0, row.created_at)), read)?;
     let flags = list(session, ResourceKind::Flag, &project, None, usize::MAX).await?;
     let mut states = list(session, ResourceKind::FlagState, environment, None, usize::MAX).await?;
     // Both are sorted by key. A state outlives the archival of its flag, but is not served.
     states.retain(|state| flags.binary_search_by(|flag| flag.key.cmp(&state.key)).is_ok());
     Ok(Some(RulesetBundle {
-        revision: revision.map_or(Ok(0), |mut row| row.number())?,
+        revision,
+        // Older versions did not keep it.
+        moved_at: moved_at.max(row.created_at),
         environment: row,
         states,
         segments: list(session, ResourceKind::Segment, &project, None, usize::MAX).await?,

@@ -121,7 +121,7 @@ fn a_url_without_an_engine_is_refused() {
     });
 }
 
-const NEWER: &str = "UPDATE _sqlx_migrations SET version = 9999";
+const NEWER: &str = "UPDATE _sqlx_migrations SET version = 9999 WHERE version = 1";
 const EDITED: &str = "UPDATE _sqlx_migrations SET checksum = ";
 
 fn assert_names_a_newer_version(error: &StoreError) {

@@ -203,6 +203,7 @@ pub fn run(scope: &Scope, number: u64, stages: u32) -> Run {
         flag: key("checkout"),
         attempt: 1,
         history: RunHistory {
+            dialect: liftgate_evaluator::Dialect::Native,
             number,
             kind: RunKind::Rollout,
             key: key("checkout"),

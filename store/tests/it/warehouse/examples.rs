@@ -84,6 +84,7 @@ pub fn ramp(stages: &[(f64, i64)]) -> RunHistory {
         since: at(*since),
     };
     RunHistory {
+        dialect: liftgate_evaluator::Dialect::Native,
         number: RUN,
         kind: RunKind::Rollout,
         key: Key::new("checkout-ramp").unwrap(),
