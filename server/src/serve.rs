@@ -20,7 +20,7 @@ use liftgate_webhooks::{Dispatcher, DispatcherConfig, guard::AllowList};
 use thiserror::Error;
 use tokio::{
     net::TcpListener,
-    sync::{Notify, broadcast},
+    sync::{Notify, Semaphore, broadcast},
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
@@ -30,8 +30,9 @@ use crate::{
     app::{App, Parts},
     bootstrap,
     config::{Config, WarehouseConfig},
-    http, retention,
+    http, live, retention,
     rulesets::Rulesets,
+    usage::Usage,
     warehouse::Engine,
 };
 
@@ -213,6 +214,8 @@ pub async fn compose(
         entropy,
         ready: AtomicBool::new(false),
         evaluations: AtomicU64::new(0),
+        usage: Usage::default(),
+        streams: Arc::new(Semaphore::new(live::STREAMS_MAX)),
         stop: CancellationToken::new(),
     }));
     Ok((app, report))

@@ -1,6 +1,7 @@
 //! The one HTTP listener: every route, its limits and its middleware.
 
 mod exposition;
+pub mod flagsmith;
 mod health;
 mod ingest;
 mod metrics;
@@ -44,6 +45,7 @@ pub fn router(app: App) -> Router {
                 .method_not_allowed_fallback(wrong_method)
                 .layer(cors()),
         )
+        .merge(flagsmith::router())
         .nest("/manage/v1", manage::router())
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
