@@ -9,7 +9,10 @@ mod person;
 mod report;
 
 use case::Case;
-use engines::{Datalogic, DatalogicRule, Eppo, Flagd, GrowthBook, GrowthBookGroup, Liftgate, Unleash, UnleashVariant};
+use engines::{
+    Datalogic, DatalogicRule, Eppo, Flagd, GrowthBook, GrowthBookGroup, Liftgate, LiftgateFlagsmith, Unleash,
+    UnleashVariant,
+};
 use job::{Job, SEGMENT_LARGE, SEGMENT_SMALL};
 
 fn main() {
@@ -22,6 +25,7 @@ fn main() {
 fn cases() -> Vec<Case> {
     let mut cases = vec![
         Case::new(Job::Split, Liftgate::new(Job::Split)),
+        Case::new(Job::Split, LiftgateFlagsmith::new()),
         Case::new(Job::Split, Eppo::new(Job::Split)),
         Case::new(Job::Split, GrowthBook::new(Job::Split)),
         Case::new(Job::Split, Unleash::new(Job::Split)),

@@ -11,7 +11,7 @@ pub use datalogic::{Datalogic, DatalogicRule};
 pub use eppo::Eppo;
 pub use flagd::Flagd;
 pub use growthbook::{GrowthBook, GrowthBookGroup};
-pub use liftgate::Liftgate;
+pub use liftgate::{Liftgate, LiftgateFlagsmith};
 pub use unleash::{Unleash, UnleashVariant};
 
 use crate::person::Person;
