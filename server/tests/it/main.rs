@@ -22,6 +22,7 @@ mod pressure;
 mod quarantine;
 mod results;
 mod routes;
+mod sdks;
 mod segment;
 mod the_loop;
 mod tidy;
