@@ -4,11 +4,11 @@
 use bytes::Bytes;
 use liftgate_evaluator::{
     Condition, Dialect, Flag, FlagSource, FlagState, Range, Rule, Segment, Serve, Share, Split, USER,
-    flagsmith::FlagsmithSegment,
+    flagsmith::{FlagsmithSegment, SegmentCondition, SegmentRule},
 };
 use serde_json::{Value, json};
 
-use super::view::{control_of, feature_name, feature_value, seconds};
+use super::view::{control_of, feature_name, feature_value};
 use crate::rulesets::Snapshot;
 
 /// Segments that stand for rules without one get numbers from here on.
@@ -47,7 +47,6 @@ pub fn of(snapshot: &Snapshot) -> Result<Bytes, Vec<Reason>> {
         "api_key": environment.hash_key,
         "name": environment.name,
         "updated_at": liftgate_evaluator::Timestamp(snapshot.moved_at.as_micros()).to_string(),
-        "updated_at_seconds": seconds(snapshot.moved_at),
         "feature_states": states,
         "identity_overrides": identities.into_iter().map(Identity::json).collect::<Vec<_>>(),
         "project": {
@@ -134,7 +133,7 @@ impl Writing<'_> {
         let everybody = json!([{"type": "ALL", "conditions": [], "rules": []}]);
         let (id, name, rules) = match &rule.when {
             when if when.is_always() => (made, rule.id.to_string(), everybody),
-            Condition::Flagsmith(found) => (number_of(found)?, rule.id.to_string(), json!(found.rules)),
+            Condition::Flagsmith(found) => (number_of(found)?, rule.id.to_string(), rules_json(&found.rules)),
             Condition::Segment(key) => {
                 let segment = self.snapshot.source.segments.iter().find(|it| it.key == *key);
                 let segment = segment.ok_or_else(|| format!("needs segment `{key}`"))?;
@@ -240,6 +239,17 @@ fn check_division(flag: &Flag, unit: &str) -> Result<(), Reason> {
     if unit != USER { Err(format!("divides units of the type `{unit}`")) } else { Ok(()) }
 }
 
+/// Rules as documents have them: there a condition's property has an underscore.
+fn rules_json(rules: &[SegmentRule]) -> Value {
+    let condition =
+        |it: &SegmentCondition| json!({"operator": it.operator, "property_": it.property, "value": it.value});
+    let rule = |it: &SegmentRule| {
+        let conditions: Vec<Value> = it.conditions.iter().map(condition).collect();
+        json!({"type": it.rule_type, "conditions": conditions, "rules": rules_json(&it.rules)})
+    };
+    rules.iter().map(rule).collect()
+}
+
 fn number_of(found: &FlagsmithSegment) -> Result<u64, Reason> {
     let number = found.segment.parse().ok().filter(|number| *number > 0);
     number.ok_or_else(|| format!("needs segment `{}`, whose number is none", found.segment))
@@ -252,5 +262,5 @@ fn rules_of(segment: &Segment) -> Result<(u64, Value), Reason> {
     if !segment.included.is_empty() || !segment.excluded.is_empty() {
         return Err(format!("needs segment `{}`, which lists units", segment.key));
     }
-    Ok((number_of(found)?, json!(found.rules)))
+    Ok((number_of(found)?, rules_json(&found.rules)))
 }
