@@ -14,6 +14,8 @@ use liftgate_evaluator::{
 };
 use tokio::sync::Mutex;
 
+use crate::http::ofrep::Fragments;
+
 /// One environment as evaluation sees it.
 #[derive(Debug)]
 pub struct Snapshot {
@@ -25,6 +27,8 @@ pub struct Snapshot {
     pub environment: Environment,
     /// What is evaluated.
     pub ruleset: Ruleset,
+    /// What OFREP answers are joined from.
+    pub fragments: Fragments,
     /// The runs of each flag, newest first.
     runs: HashMap<String, Vec<Run>>,
     /// The runs whose rule reaches every unit. Of the others nobody can tell from a unit alone whether it was in.
@@ -180,6 +184,7 @@ fn compile(scope: &Scope, bundle: RulesetBundle) -> Result<Snapshot, StoreError>
     }
     let segments = bundle.segments.iter().map(|segment| segment.decode()).collect::<Result<Vec<Segment>, _>>()?;
     let environment: Environment = bundle.environment.decode()?;
+    let fragments = Fragments::of(scope, &flags);
     let ruleset = Ruleset::compile(RulesetSource {
         revision: bundle.revision,
         flags,
@@ -197,7 +202,15 @@ fn compile(scope: &Scope, bundle: RulesetBundle) -> Result<Snapshot, StoreError>
     for run in bundle.runs.into_iter().rev() {
         runs.entry(run.flag.to_string()).or_default().push(run);
     }
-    Ok(Snapshot { scope: scope.clone(), number: bundle.environment.number, environment, ruleset, runs, reach_everyone })
+    Ok(Snapshot {
+        scope: scope.clone(),
+        number: bundle.environment.number,
+        environment,
+        fragments: fragments.settled(&ruleset),
+        ruleset,
+        runs,
+        reach_everyone,
+    })
 }
 
 /// The run of a state whose first rule takes every unit, when no unit is taken out before by an individual target.
