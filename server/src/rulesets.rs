@@ -15,7 +15,7 @@ use liftgate_evaluator::{
 };
 use tokio::sync::{Mutex, watch};
 
-use crate::http::flagsmith;
+use crate::http::{flagsmith, ofrep::Fragments};
 
 /// One environment as evaluation sees it.
 #[derive(Debug)]
@@ -38,6 +38,8 @@ pub struct Snapshot {
     pub flagsmith: flagsmith::View,
     /// The document for local evaluation, made when somebody asks.
     pub document: OnceLock<Result<Bytes, Vec<String>>>,
+    /// What OFREP answers are joined from.
+    pub fragments: Fragments,
     /// The runs of each flag, newest first.
     runs: HashMap<String, Vec<Run>>,
     /// The runs whose rule reaches every unit. Of the others nobody can tell from a unit alone whether it was in.
@@ -247,6 +249,7 @@ fn compile(scope: &Scope, bundle: RulesetBundle) -> Result<Snapshot, StoreError>
     }
     let segments = bundle.segments.iter().map(|segment| segment.decode()).collect::<Result<Vec<Segment>, _>>()?;
     let environment: Environment = bundle.environment.decode()?;
+    let fragments = Fragments::of(scope, &flags);
     let source = RulesetSource {
         revision: bundle.revision,
         flags,
@@ -272,6 +275,7 @@ fn compile(scope: &Scope, bundle: RulesetBundle) -> Result<Snapshot, StoreError>
         number: bundle.environment.number,
         flagsmith: flagsmith::View::new(&source, &numbers, &ruleset, bundle.moved_at),
         environment,
+        fragments: fragments.settled(&ruleset),
         ruleset,
         moved_at: bundle.moved_at,
         source,
