@@ -15,7 +15,10 @@ use liftgate_evaluator::{
 };
 use tokio::sync::{Mutex, watch};
 
-use crate::http::{flagsmith, ofrep::Fragments};
+use crate::http::{
+    flagsmith,
+    ofrep::{self, Fragments},
+};
 
 /// One environment as evaluation sees it.
 #[derive(Debug)]
@@ -40,6 +43,8 @@ pub struct Snapshot {
     pub document: OnceLock<Result<Bytes, Vec<String>>>,
     /// What OFREP answers are joined from.
     pub fragments: Fragments,
+    /// How OFREP's clients hear of changes, as a member of its answers.
+    pub event_streams: Box<[u8]>,
     /// The runs of each flag, newest first.
     runs: HashMap<String, Vec<Run>>,
     /// The runs whose rule reaches every unit. Of the others nobody can tell from a unit alone whether it was in.
@@ -274,6 +279,7 @@ fn compile(scope: &Scope, bundle: RulesetBundle) -> Result<Snapshot, StoreError>
         scope: scope.clone(),
         number: bundle.environment.number,
         flagsmith: flagsmith::View::new(&source, &numbers, &ruleset, bundle.moved_at),
+        event_streams: ofrep::stream::member(&environment.hash_key),
         environment,
         fragments: fragments.settled(&ruleset),
         ruleset,

@@ -12,13 +12,17 @@ mod clients;
 mod command_line;
 mod crash;
 mod docs;
+mod flagsmith;
 mod formats;
 mod harness;
 mod import;
 mod kills;
+mod live;
 mod notebooks;
 mod ofrep;
 mod poison;
+#[path = "../../../store/tests/it/catalog/postgres.rs"]
+mod postgres;
 mod pressure;
 mod quarantine;
 mod results;

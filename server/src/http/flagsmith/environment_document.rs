@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use liftgate_evaluator::{
     Condition, Dialect, Flag, FlagSource, FlagState, Range, Rule, Segment, Serve, Share, Split, USER,
-    flagsmith::{FlagsmithSegment, SegmentCondition, SegmentRule},
+    flagsmith::{ConditionValue, FlagsmithSegment, SegmentCondition, SegmentRule},
 };
 use serde_json::{Value, json};
 
@@ -241,8 +241,11 @@ fn check_division(flag: &Flag, unit: &str) -> Result<(), Reason> {
 
 /// Rules as documents have them: there a condition's property has an underscore.
 fn rules_json(rules: &[SegmentRule]) -> Value {
-    let condition =
-        |it: &SegmentCondition| json!({"operator": it.operator, "property_": it.property, "value": it.value});
+    let condition = |it: &SegmentCondition| {
+        // Clients want text, also where nothing is compared.
+        let value = if it.value == ConditionValue::Null { json!("") } else { json!(it.value) };
+        json!({"operator": it.operator, "property_": it.property, "value": value})
+    };
     let rule = |it: &SegmentRule| {
         let conditions: Vec<Value> = it.conditions.iter().map(condition).collect();
         json!({"type": it.rule_type, "conditions": conditions, "rules": rules_json(&it.rules)})

@@ -97,9 +97,11 @@ fn read<'b, T: Deserialize<'b>>(bytes: &'b [u8], within: &str) -> Result<T, Refu
         Err(error) => {
             let mut again = serde_json::Deserializer::from_str(text);
             let path = match serde_path_to_error::deserialize::<_, T>(&mut again) {
-                Err(error) => error.path().to_string(),
-                Ok(_) => ".".to_owned(),
+                // Text that breaks off is nobody's field.
+                Err(error) => Some(error.path().to_string()).filter(|path| !path.contains('?')),
+                Ok(_) => None,
             };
+            let path = path.unwrap_or_else(|| ".".to_owned());
             let path = match (within, path.as_str()) {
                 ("", ".") => return Err(refused(format!("the body cannot be read: {error}"))),
                 (within, ".") => within.to_owned(),

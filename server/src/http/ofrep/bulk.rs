@@ -71,7 +71,7 @@ fn write(app: &App, snapshot: &Snapshot, context: &Context) -> Vec<u8> {
     member(&mut body, "version", &snapshot.ruleset.revision().to_string());
     body.extend_from_slice(tail.bytes());
     body.push(b'}');
-    // Members that say how to hear of changes, such as `eventStreams`, are added here, before the tag is taken.
+    body.extend_from_slice(&snapshot.event_streams);
     body.push(b'}');
     body
 }

@@ -9,6 +9,7 @@ mod exposure;
 mod fragments;
 mod refusal;
 mod single;
+pub mod stream;
 
 pub use bulk::bulk;
 pub use fragments::Fragments;
