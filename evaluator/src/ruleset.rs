@@ -6,11 +6,13 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::compiled_flag::{CompiledFlag, Served};
+use crate::compiled_flag::Served;
 use crate::context::{AttributeRef, TARGETING_KEY};
-use crate::problem::{Problem, one_line};
+use crate::prerequisites::Memory;
+use crate::problem::Problem;
 use crate::segments::Segments;
 use crate::serve::USER;
+use crate::slot::{self, Slot};
 use crate::text_hash::TextMap;
 use crate::{Context, Evaluation, EvaluationError, Flag, FlagState, Reason, Segment};
 
@@ -100,13 +102,6 @@ pub struct Ruleset {
     problems: Vec<Problem>,
 }
 
-#[derive(Debug)]
-struct Slot {
-    key: Box<str>,
-    revision: u64,
-    flag: Result<CompiledFlag, String>,
-}
-
 impl Ruleset {
     /// Compiles a ruleset. It never fails: what is broken is an error in its own slot, listed by [`Ruleset::problems`].
     pub fn compile(source: RulesetSource) -> Self {
@@ -114,28 +109,7 @@ impl Ruleset {
         let (segments, mut problems) =
             Segments::compile(&source.segments, units.attribute(USER), source.environment.clone());
 
-        let mut sorted: Vec<&FlagSource> = source.flags.iter().collect();
-        sorted.sort_by(|left, right| left.flag.key.cmp(&right.flag.key));
-        let mut slots: Vec<Slot> = Vec::with_capacity(sorted.len());
-        for group in sorted.chunk_by(|left, right| left.flag.key == right.flag.key) {
-            let flag = match group {
-                [only] => CompiledFlag::compile(only, &segments, &units),
-                _ => Err(vec![Problem {
-                    path: "key".to_owned(),
-                    message: "the key is declared more than once".to_owned(),
-                }]),
-            };
-            let FlagSource { flag: Flag { key, .. }, revision, .. } = group[0];
-            let flag = flag.map_err(|found| {
-                let line = one_line(&found);
-                problems.extend(found.into_iter().map(|problem| Problem {
-                    path: format!("flags.{key}.{}", problem.path),
-                    message: problem.message,
-                }));
-                line
-            });
-            slots.push(Slot { key: key.as_str().into(), revision: *revision, flag });
-        }
+        let slots = slot::compile(&source.flags, &segments, &units, &mut problems);
         let index = slots.iter().enumerate().map(|(i, slot)| (slot.key.clone(), i)).collect();
         Self { revision: source.revision, slots, index, segments, problems }
     }
@@ -168,7 +142,7 @@ impl Ruleset {
     /// What the unit gets from one flag.
     pub fn evaluate<'r, 'c>(&'r self, flag: &str, context: &'c Context) -> Evaluation<'r, 'c> {
         match self.index.get(flag) {
-            Some(slot) => self.answer(&self.slots[*slot], context),
+            Some(slot) => self.answer(&self.slots[*slot], context, &mut []),
             None => Evaluation {
                 flag: Cow::Owned(flag.to_owned()),
                 ..failed("", self.revision, EvaluationError::FlagNotFound)
@@ -176,13 +150,16 @@ impl Ruleset {
         }
     }
 
-    /// What the unit gets from every flag, in the order of their keys.
+    /// What the unit gets from every flag, in the order of their keys. A flag that others need is evaluated once for
+    /// all of them.
     pub fn evaluate_all<'r, 'c>(&'r self, context: &'c Context) -> impl ExactSizeIterator<Item = Evaluation<'r, 'c>> {
-        self.slots.iter().map(|slot| self.answer(slot, context))
+        let is_linked = self.slots.iter().any(|slot| slot.prerequisites.is_some());
+        let mut memory = vec![None; if is_linked { self.slots.len() } else { 0 }];
+        self.slots.iter().map(move |slot| self.answer(slot, context, &mut memory))
     }
 
     #[inline]
-    fn answer<'r, 'c>(&'r self, slot: &'r Slot, context: &'c Context) -> Evaluation<'r, 'c> {
+    fn answer<'r, 'c>(&'r self, slot: &'r Slot, context: &'c Context, memory: &mut Memory) -> Evaluation<'r, 'c> {
         let flag = match &slot.flag {
             Ok(flag) => flag,
             Err(why) => {
@@ -190,15 +167,25 @@ impl Ruleset {
                 return failed(&slot.key, slot.revision, error);
             }
         };
-        let Served { variation, reason, rule, assignment, missing_unit } = flag.evaluate(context, &self.segments);
+        let unmet = match &slot.prerequisites {
+            Some(needed) if flag.is_enabled() => needed.first_unmet(&self.slots, &self.segments, context, memory),
+            _ => None,
+        };
+        let prerequisite = unmet.map(|slot| &*self.slots[slot].key);
+        let Served { variation, reason, rule, assignment, missing_unit } = match prerequisite {
+            Some(_) => flag.without_prerequisite(),
+            None => flag.evaluate(context, &self.segments),
+        };
+        let variation = flag.variation(variation);
         Evaluation {
             flag: Cow::Borrowed(&slot.key),
             revision: slot.revision,
             value: Some(&variation.value),
             variation: Some(&variation.key),
-            enabled: variation.enabled && reason != Reason::Disabled,
+            enabled: variation.enabled && reason != Reason::Disabled && prerequisite.is_none(),
             reason,
             rule,
+            prerequisite,
             assignment,
             missing_unit,
             error: None,
@@ -215,6 +202,7 @@ fn failed<'r, 'c>(flag: &'r str, revision: u64, error: EvaluationError) -> Evalu
         enabled: false,
         reason: Reason::Error,
         rule: None,
+        prerequisite: None,
         assignment: None,
         missing_unit: None,
         error: Some(error),

@@ -4,6 +4,7 @@
 mod flagsmith;
 mod history;
 mod laws;
+mod prerequisites;
 mod segments;
 mod serving;
 mod validation;

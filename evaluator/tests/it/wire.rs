@@ -20,6 +20,7 @@ fn refusal<T: DeserializeOwned>(wire: &Value) -> String {
 fn state() -> Value {
     json!({
         "enabled": true,
+        "prerequisites": [{"flag": "other", "variations": ["on", "beta"]}],
         "targets": [{"variation": "on", "units": ["u1", "u2"]}],
         "rules": [
             {"id": "r1", "description": "why", "when": {"all": [

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use liftgate_evaluator::flagsmith::{
-    DocumentIdentity, EnvironmentDocument, Reasons, evaluate_document, import,
-};
+use liftgate_evaluator::flagsmith::{DocumentIdentity, EnvironmentDocument, Reasons, evaluate_document, import};
 use liftgate_evaluator::{Context, Dialect, Evaluation, FlagKind, FlagSource, Ruleset, RulesetSource};
 use serde_json::{Map, Value, json};
 
@@ -13,9 +11,10 @@ use super::conformance::cases;
 /// The imported document as a ruleset, with the feature's name of each flag.
 fn ruleset(document: &EnvironmentDocument) -> (Ruleset, BTreeMap<String, String>) {
     let imported = import(document).unwrap_or_else(|problems| panic!("{problems:#?}"));
-    let names = imported.flags.iter().map(|(flag, _)| {
-        (flag.key.to_string(), flag.name.clone().unwrap_or_else(|| flag.key.to_string()))
-    });
+    let names = imported
+        .flags
+        .iter()
+        .map(|(flag, _)| (flag.key.to_string(), flag.name.clone().unwrap_or_else(|| flag.key.to_string())));
     let names = names.collect();
     for (flag, _) in &imported.flags {
         assert_eq!(flag.dialect, Dialect::Flagsmith);
@@ -87,14 +86,13 @@ fn document() -> Value {
         json!({"feature": {"id": id, "name": name, "type": "STANDARD"}, "enabled": enabled, "feature_state_value": value,
             "django_id": id * 10, "multivariate_feature_state_values": options})
     };
-    let option = |id: u64, key: Value, value: &str, share: f64| {
-        json!({"id": id, "percentage_allocation": share, "multivariate_feature_option": {"id": id, "key": key, "value": value}})
-    };
+    let option = |id: u64, key: Value, value: &str, share: f64| json!({"id": id, "percentage_allocation": share, "multivariate_feature_option": {"id": id, "key": key, "value": value}});
     let pro = json!([{"type": "ALL", "rules": [], "conditions": [{"property_": "plan", "operator": "EQUAL", "value": "pro"}]}]);
     let tenth = json!([{"type": "ALL", "rules": [], "conditions": [{"property_": "", "operator": "PERCENTAGE_SPLIT", "value": "10"}]}]);
     let mut segment_state = state(2, "Colour Scheme", false, json!("red"), json!([]));
     segment_state["feature_segment"] = json!({"priority": 1});
-    let mut split_state = state(2, "Colour Scheme", true, json!("gold"), json!([option(9, json!("silver"), "silver", 33.3333)]));
+    let mut split_state =
+        state(2, "Colour Scheme", true, json!("gold"), json!([option(9, json!("silver"), "silver", 33.3333)]));
     split_state["feature_segment"] = json!({"priority": 0});
     split_state["django_id"] = json!(77);
     json!({
