@@ -2,7 +2,7 @@
 //! is here: disabled, individual targets, rules, fallthrough. Prerequisites, which need other flags, come
 //! between the first two, in [`crate::prerequisites`].
 
-use crate::context::AttributeRef;
+use crate::context::{AttributeRef, Subject};
 use crate::evaluation::{Assignment, Reason};
 use crate::line::Line;
 use crate::matcher::{Known, Matcher};
@@ -22,6 +22,7 @@ pub(crate) struct CompiledFlag {
     targets: TextMap<usize>,
     rules: Box<[CompiledRule]>,
     fallthrough: CompiledServe,
+    needs_time: bool,
     /// The reason when nothing but a fixed variation is left.
     plain: Reason,
 }
@@ -113,11 +114,13 @@ impl CompiledFlag {
             let variation = compiler.variation(&target.variation);
             targets.extend(target.units.iter().map(|unit| (unit.as_str().into(), variation)));
         }
+        let needs_time = state.enabled && conditions.iter().any(|when| when.needs_time(segments));
         let has_targeting = !(targets.is_empty() && state.rules.is_empty() && state.prerequisites.is_empty());
         Ok(Self {
             variations: flag.variations.iter().map(|variation| told(flag.kind, variation)).collect(),
             off,
             enabled: state.enabled,
+            needs_time,
             targets,
             rules: state.rules.iter().zip(conditions).map(|it| compiler.rule(it)).collect(),
             fallthrough: state
@@ -132,6 +135,11 @@ impl CompiledFlag {
     #[inline]
     pub(crate) fn is_enabled(&self) -> bool {
         self.enabled
+    }
+
+    /// Whether it may serve something else at another time.
+    pub(crate) fn needs_time(&self) -> bool {
+        self.needs_time
     }
 
     /// The place of the off variation.
@@ -153,7 +161,8 @@ impl CompiledFlag {
 
     /// What is served when all prerequisites are met.
     #[inline]
-    pub(crate) fn evaluate<'r, 'c>(&'r self, context: &'c Context, segments: &Segments) -> Served<'r, 'c> {
+    pub(crate) fn evaluate<'r, 'c>(&'r self, subject: Subject<'c>, segments: &Segments) -> Served<'r, 'c> {
+        let Subject { context, .. } = subject;
         if !self.enabled {
             return self.plainly(self.off, Reason::Disabled);
         }
@@ -165,7 +174,7 @@ impl CompiledFlag {
         }
         let mut missing_unit = None;
         for rule in &self.rules {
-            if !rule.when.is_met(context, segments) {
+            if !rule.when.is_met(subject, segments) {
                 continue;
             }
             match self.serve(&rule.serve, context) {

@@ -92,6 +92,9 @@ pub enum EvaluationError {
     /// The flag cannot be used as it is written; the problems are named.
     #[error("the flag is broken: {0}")]
     BrokenFlag(String),
+    /// The flag, or one it needs, has a condition on elapsed time, and the caller did not tell the time.
+    #[error("the flag depends on time: tell when it is evaluated")]
+    NeedsTime,
 }
 
 /// A unit's place in a run. Present when the rule that served has a run and the unit is inside it.

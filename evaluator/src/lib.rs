@@ -82,6 +82,7 @@ mod scalar;
 mod segments;
 mod slot;
 mod text_hash;
+mod time_text;
 
 pub use bucket::{BUCKETS, Bucket, bucket, share_bucket, split_bucket};
 pub use condition::Condition;

@@ -1,8 +1,8 @@
 //! All prerequisites of one flag, direct and indirect, in an order in which each comes after those it needs itself:
 //! evaluation walks them once, without recursion, so its work is bounded however the flags are entangled.
 
-use crate::Context;
 use crate::compiled_flag::CompiledFlag;
+use crate::context::Subject;
 use crate::segments::Segments;
 use crate::slot::Slot;
 
@@ -61,15 +61,15 @@ impl Prerequisites {
         &self,
         slots: &[Slot],
         segments: &Segments,
-        context: &Context,
+        subject: Subject<'_>,
         memory: &mut Memory,
     ) -> Option<usize> {
-        let standings = self.walk(slots, segments, context, memory);
+        let standings = self.walk(slots, segments, subject, memory);
         let unmet = self.needs.iter().find(|need| !need.is_met(&standings))?;
         Some(self.steps[unmet.step].slot)
     }
 
-    fn walk(&self, slots: &[Slot], segments: &Segments, context: &Context, memory: &mut Memory) -> Standings {
+    fn walk(&self, slots: &[Slot], segments: &Segments, subject: Subject<'_>, memory: &mut Memory) -> Standings {
         let mut standings = [Standing::Disabled; STEPS_MAX];
         for (index, step) in self.steps.iter().enumerate() {
             let remembered = memory.get(step.slot).copied().flatten();
@@ -77,7 +77,7 @@ impl Prerequisites {
                 // A flag with a broken prerequisite is broken itself and never comes here.
                 let Ok(flag) = &slots[step.slot].flag else { return Standing::Disabled };
                 let is_free = step.needs.iter().all(|need| need.is_met(&standings));
-                stand(flag, is_free, segments, context)
+                stand(flag, is_free, segments, subject)
             });
             if let Some(place) = memory.get_mut(step.slot) {
                 *place = Some(standings[index]);
@@ -87,9 +87,9 @@ impl Prerequisites {
     }
 }
 
-fn stand(flag: &CompiledFlag, is_free: bool, segments: &Segments, context: &Context) -> Standing {
+fn stand(flag: &CompiledFlag, is_free: bool, segments: &Segments, subject: Subject<'_>) -> Standing {
     if !flag.is_enabled() {
         return Standing::Disabled;
     }
-    Standing::Serves(if is_free { flag.evaluate(context, segments).variation } else { flag.off() })
+    Standing::Serves(if is_free { flag.evaluate(subject, segments).variation } else { flag.off() })
 }

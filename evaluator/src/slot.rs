@@ -13,6 +13,8 @@ pub(crate) struct Slot {
     pub(crate) revision: u64,
     pub(crate) flag: Result<CompiledFlag, String>,
     pub(crate) prerequisites: Option<Box<Prerequisites>>,
+    /// Whether the flag, or one it needs, may serve something else at another time.
+    pub(crate) needs_time: bool,
 }
 
 /// Compiles all flags, in the order of their keys; what is wrong with them joins `problems`.
@@ -46,7 +48,7 @@ pub(crate) fn compile(
         let FlagSource { flag: declared, revision, .. } = group[0];
         let key = declared.key.as_str();
         let flag = flag.map_err(|found| broken(key, found));
-        slots.push(Slot { key: key.into(), revision: *revision, flag, prerequisites: None });
+        slots.push(Slot { key: key.into(), revision: *revision, flag, prerequisites: None, needs_time: false });
     }
 
     let linked = {
@@ -67,5 +69,16 @@ pub(crate) fn compile(
             Err(found) => slot.flag = Err(broken(&slot.key, found)),
         }
     }
+    let needs_time: Vec<bool> = slots.iter().map(|slot| needs_time(slot, &slots)).collect();
+    for (slot, needs_time) in slots.iter_mut().zip(needs_time) {
+        slot.needs_time = needs_time;
+    }
     slots
+}
+
+fn needs_time(slot: &Slot, slots: &[Slot]) -> bool {
+    let own = |slot: &Slot| slot.flag.as_ref().is_ok_and(CompiledFlag::needs_time);
+    let is_enabled = slot.flag.as_ref().is_ok_and(CompiledFlag::is_enabled);
+    let needed = slot.prerequisites.iter().flat_map(|needed| &needed.steps);
+    is_enabled && (own(slot) || needed.map(|step| &slots[step.slot]).any(own))
 }

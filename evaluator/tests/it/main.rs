@@ -7,6 +7,7 @@ mod laws;
 mod prerequisites;
 mod segments;
 mod serving;
+mod time;
 mod validation;
 mod vectors;
 mod wire;

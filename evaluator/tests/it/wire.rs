@@ -25,7 +25,8 @@ fn state() -> Value {
         "rules": [
             {"id": "r1", "description": "why", "when": {"all": [
                 {"any": [{"segment": "beta"}, {"attribute": "n", "op": "gte", "value": 3}]},
-                {"none": [{"attribute": "x", "op": "exists"}]},
+                {"none": [{"attribute": "x", "op": "exists"}, {"attribute": "e", "op": "in", "value": ["A"], "ignore_case": true}]},
+                {"attribute": "account", "op": "percentage", "value": "25%", "salt": "s"},
             ]}, "serve": {"variation": "on"}},
             {"id": "r2", "serve": {"split": {
                 "unit": "account", "salt": "s", "share": "12.5%",
