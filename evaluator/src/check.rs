@@ -1,23 +1,31 @@
 //! A predicate made ready for evaluation: typed comparand, compiled expression, parsed version. A comparand that
 //! cannot be used is an error here, once, and not at every evaluation.
 
+mod comparand;
+mod networks;
+#[cfg(test)]
+mod tests;
+
 use std::cmp::Ordering;
 
-use regex::{Regex, RegexBuilder};
+use regex::Regex;
 use semver::Version;
 use serde_json::Value;
 
-use crate::context::{AttributeRef, Seen};
-use crate::scalar::{Number, Scalar, ScalarSet};
-use crate::{Context, Op, Predicate, Timestamp};
-
-/// The largest compiled regular expression; the crate `regex` takes linear time, so size is what is left to bound.
-const REGEX_BYTES_MAX: usize = 1 << 20;
+use self::comparand::Comparand;
+use self::networks::Networks;
+use crate::bucket::bucket;
+use crate::context::{AttributeRef, Seen, Subject};
+use crate::scalar::{Number, Scalar, ScalarSet, fold_case, folded};
+use crate::time_text::{elapsed_days, parse_time};
+use crate::{Op, Predicate, Share, Timestamp};
 
 #[derive(Debug)]
 pub(crate) struct Check {
     attribute: AttributeRef,
     negated: bool,
+    /// Attributes are compared in lower case; the comparands are already.
+    folds_case: bool,
     test: Test,
 }
 
@@ -27,12 +35,18 @@ enum Test {
     Equals(Scalar),
     In(ScalarSet),
     Contains(Box<[Scalar]>),
+    HasAny(ScalarSet),
+    HasAll(Box<[Scalar]>),
     StartsWith(Box<[Box<str>]>),
     EndsWith(Box<[Box<str>]>),
     Matches(Regex),
     Number(Accepted, Number),
     Time(Accepted, Timestamp),
+    DaysSince(Accepted, f64),
     Semver(Accepted, Version),
+    Network(Networks),
+    /// What is hashed before the unit id, and how many are in.
+    Percentage(Box<str>, Share),
 }
 
 /// The orderings of attribute against comparand that pass.
@@ -57,50 +71,111 @@ impl Accepted {
     }
 }
 
+/// What is wrong with a predicate.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    /// The field of the predicate.
+    pub(crate) field: &'static str,
+    pub(crate) message: String,
+}
+
 impl Check {
-    /// Compiles a predicate, or says what is wrong with its `value`.
-    pub(crate) fn compile(predicate: &Predicate) -> Result<Self, String> {
-        let Predicate { attribute, op, value } = predicate;
-        let test = match op {
-            Op::Exists | Op::NotExists => no_value(*op, value)?,
-            Op::Equals | Op::NotEquals => Test::Equals(scalar(*op, value)?),
-            Op::In | Op::NotIn => Test::In(ScalarSet::new(list(*op, value)?)),
-            Op::Contains | Op::NotContains => Test::Contains(one_or_list(*op, value)?.into()),
-            Op::StartsWith => Test::StartsWith(texts(*op, value)?),
-            Op::EndsWith => Test::EndsWith(texts(*op, value)?),
-            Op::Matches => Test::Matches(expression(value)?),
-            Op::Gt => bound(*op, Accepted::Greater, value)?,
-            Op::Gte => bound(*op, Accepted::GreaterOrEqual, value)?,
-            Op::Lt => bound(*op, Accepted::Less, value)?,
-            Op::Lte => bound(*op, Accepted::LessOrEqual, value)?,
-            Op::SemverEq => Test::Semver(Accepted::Equal, version(*op, value)?),
-            Op::SemverGt => Test::Semver(Accepted::Greater, version(*op, value)?),
-            Op::SemverGte => Test::Semver(Accepted::GreaterOrEqual, version(*op, value)?),
-            Op::SemverLt => Test::Semver(Accepted::Less, version(*op, value)?),
-            Op::SemverLte => Test::Semver(Accepted::LessOrEqual, version(*op, value)?),
-        };
-        let negated = matches!(op, Op::NotEquals | Op::NotIn | Op::NotContains | Op::NotExists);
-        Ok(Self { attribute: AttributeRef::new(attribute), negated, test })
+    /// Compiles a predicate, or says what is wrong with it.
+    pub(crate) fn compile(predicate: &Predicate) -> Result<Self, Refusal> {
+        let Predicate { attribute, op, value, ignore_case, salt } = predicate;
+        let refuse = |field, message| Err(Refusal { field, message });
+        let folds_case = *ignore_case;
+        if folds_case && !op.compares_text() {
+            return refuse("ignore_case", format!("`{op}` does not compare text: leave `ignore_case` out"));
+        }
+        match salt {
+            Some(_) if *op != Op::Percentage => {
+                return refuse("salt", format!("`{op}` has no use for a salt: leave it out"));
+            }
+            None if *op == Op::Percentage => {
+                return refuse(
+                    "salt",
+                    "`percentage` needs a salt: text that decides who is in, such as the rule's id".to_owned(),
+                );
+            }
+            Some(salt) if salt.is_empty() => return refuse("salt", "a salt is not empty".to_owned()),
+            Some(salt) if salt.contains('\0') => return refuse("salt", "a salt has no NUL character".to_owned()),
+            _ => {}
+        }
+        let comparand = Comparand { op: *op, value, folds_case };
+        let test = Test::compile(comparand, salt.as_deref().unwrap_or_default())
+            .map_err(|message| Refusal { field: "value", message })?;
+        Ok(Self {
+            attribute: AttributeRef::new(attribute),
+            negated: op.is_complement(),
+            // An expression ignores case by itself.
+            folds_case: folds_case && *op != Op::Matches,
+            test,
+        })
+    }
+
+    /// Whether it has another answer at another time.
+    pub(crate) fn needs_time(&self) -> bool {
+        matches!(self.test, Test::DaysSince(..))
     }
 
     #[inline]
-    pub(crate) fn is_met(&self, context: &Context) -> bool {
-        let met = match self.attribute.read(context) {
+    pub(crate) fn is_met(&self, subject: Subject<'_>) -> bool {
+        let met = match self.attribute.read(subject.context) {
             None => false,
-            Some(Seen::Text(text)) => self.test.passes_text(text),
-            Some(Seen::Value(value)) => self.test.passes_value(value),
+            Some(seen) if self.folds_case => self.passes_folded(seen, subject.now),
+            Some(Seen::Text(text)) => self.test.passes_text(text, subject.now),
+            Some(Seen::Value(value)) => self.test.passes_value(value, subject.now),
         };
         met != self.negated
+    }
+
+    #[inline(never)]
+    fn passes_folded(&self, seen: Seen<'_>, now: Timestamp) -> bool {
+        match seen {
+            Seen::Text(text) => self.test.passes_text(&fold_case(text), now),
+            Seen::Value(value) => self.test.passes_value(&folded(value), now),
+        }
     }
 }
 
 impl Test {
+    fn compile(comparand: Comparand<'_>, salt: &str) -> Result<Self, String> {
+        Ok(match comparand.op {
+            Op::Exists | Op::NotExists => comparand.nothing().map(|()| Self::Exists)?,
+            Op::Equals | Op::NotEquals => Self::Equals(comparand.scalar()?),
+            Op::In | Op::NotIn => Self::In(ScalarSet::new(comparand.list()?)),
+            Op::Contains | Op::NotContains => Self::Contains(comparand.one_or_list()?.into()),
+            Op::HasAny | Op::HasNone => Self::HasAny(ScalarSet::new(comparand.one_or_list()?)),
+            Op::HasAll => Self::HasAll(comparand.short_list()?.into()),
+            Op::StartsWith => Self::StartsWith(comparand.texts()?),
+            Op::EndsWith => Self::EndsWith(comparand.texts()?),
+            Op::Matches => Self::Matches(comparand.expression()?),
+            Op::Gt => comparand.bound(Accepted::Greater)?,
+            Op::Gte => comparand.bound(Accepted::GreaterOrEqual)?,
+            Op::Lt => comparand.bound(Accepted::Less)?,
+            Op::Lte => comparand.bound(Accepted::LessOrEqual)?,
+            Op::DaysSinceGt => Self::DaysSince(Accepted::Greater, comparand.days()?),
+            Op::DaysSinceGte => Self::DaysSince(Accepted::GreaterOrEqual, comparand.days()?),
+            Op::DaysSinceLt => Self::DaysSince(Accepted::Less, comparand.days()?),
+            Op::DaysSinceLte => Self::DaysSince(Accepted::LessOrEqual, comparand.days()?),
+            Op::SemverEq => Self::Semver(Accepted::Equal, comparand.version()?),
+            Op::SemverGt => Self::Semver(Accepted::Greater, comparand.version()?),
+            Op::SemverGte => Self::Semver(Accepted::GreaterOrEqual, comparand.version()?),
+            Op::SemverLt => Self::Semver(Accepted::Less, comparand.version()?),
+            Op::SemverLte => Self::Semver(Accepted::LessOrEqual, comparand.version()?),
+            Op::InCidr | Op::NotInCidr => Self::Network(comparand.networks()?),
+            // A line of its own: whoever is in here is neither early in a ramp nor in a certain part of a split.
+            Op::Percentage => Self::Percentage(format!("{salt}\0condition").into(), comparand.share()?),
+        })
+    }
+
     #[inline]
-    fn passes_text(&self, text: &str) -> bool {
+    fn passes_text(&self, text: &str, now: Timestamp) -> bool {
         match self {
             Self::Exists => true,
             Self::Equals(Scalar::Text(wanted)) => **wanted == *text,
-            Self::Equals(_) | Self::Number(..) => false,
+            Self::Equals(_) | Self::Number(..) | Self::HasAny(_) | Self::HasAll(_) => false,
             Self::In(set) => set.has_text(text),
             Self::Contains(parts) => {
                 parts.iter().any(|part| matches!(part, Scalar::Text(part) if text.contains(&**part)))
@@ -108,15 +183,20 @@ impl Test {
             Self::StartsWith(starts) => starts.iter().any(|start| text.starts_with(&**start)),
             Self::EndsWith(ends) => ends.iter().any(|end| text.ends_with(&**end)),
             Self::Matches(regex) => regex.is_match(text),
-            Self::Time(accepted, bound) => text.parse().is_ok_and(|time: Timestamp| accepted.accepts(time.cmp(bound))),
+            Self::Time(accepted, bound) => parse_time(text).is_some_and(|time| accepted.accepts(time.cmp(bound))),
+            Self::DaysSince(accepted, days) => {
+                parse_time(text).is_some_and(|time| accepts_days(*accepted, time, now, *days))
+            }
             Self::Semver(accepted, bound) => {
                 parse_version(text).is_some_and(|version| accepted.accepts(version.cmp_precedence(bound)))
             }
+            Self::Network(networks) => text.parse().is_ok_and(|address| networks.contain(address)),
+            Self::Percentage(salt, share) => !text.is_empty() && share.contains(bucket(salt, text)),
         }
     }
 
     #[inline]
-    fn passes_value(&self, value: &Value) -> bool {
+    fn passes_value(&self, value: &Value, now: Timestamp) -> bool {
         match (self, value) {
             (Self::Exists, _) => true,
             (Self::Equals(wanted), value) => wanted.equals(value),
@@ -124,73 +204,34 @@ impl Test {
             (Self::Contains(wanted), Value::Array(elements)) => {
                 elements.iter().any(|element| wanted.iter().any(|one| one.equals(element)))
             }
+            (Self::HasAny(set), Value::Array(elements)) => elements.iter().any(|element| set.has(element)),
+            (Self::HasAll(wanted), Value::Array(elements)) => {
+                wanted.iter().all(|one| elements.iter().any(|element| one.equals(element)))
+            }
             (Self::Number(accepted, bound), Value::Number(number)) => Number::new(number)
                 .and_then(|number| number.compare(*bound))
                 .is_some_and(|ordering| accepted.accepts(ordering)),
+            (Self::DaysSince(accepted, days), Value::Number(millis)) => {
+                time_of_millis(millis).is_some_and(|time| accepts_days(*accepted, time, now, *days))
+            }
             _ => false,
         }
     }
 }
 
-fn no_value(op: Op, value: &Value) -> Result<Test, String> {
-    if value.is_null() { Ok(Test::Exists) } else { Err(format!("`{op}` takes no value")) }
+fn accepts_days(accepted: Accepted, time: Timestamp, now: Timestamp, days: f64) -> bool {
+    elapsed_days(time, now).partial_cmp(&days).is_some_and(|ordering| accepted.accepts(ordering))
 }
 
-fn scalar(op: Op, value: &Value) -> Result<Scalar, String> {
-    Scalar::new(value).ok_or_else(|| format!("`{op}` needs text, a number, true or false"))
-}
-
-fn list(op: Op, value: &Value) -> Result<Vec<Scalar>, String> {
-    let refused = || format!("`{op}` needs a list of texts, numbers, true or false, not empty");
-    match value {
-        Value::Array(elements) if !elements.is_empty() => {
-            elements.iter().map(|element| Scalar::new(element).ok_or_else(refused)).collect()
-        }
-        _ => Err(refused()),
-    }
-}
-
-fn one_or_list(op: Op, value: &Value) -> Result<Vec<Scalar>, String> {
-    if value.is_array() { list(op, value) } else { Ok(vec![scalar(op, value)?]) }
-}
-
-fn texts(op: Op, value: &Value) -> Result<Box<[Box<str>]>, String> {
-    one_or_list(op, value)?
-        .into_iter()
-        .map(|scalar| match scalar {
-            Scalar::Text(text) => Ok(text),
-            _ => Err(format!("`{op}` needs text, or a list of texts")),
-        })
-        .collect()
-}
-
-fn expression(value: &Value) -> Result<Regex, String> {
-    let Value::String(pattern) = value else {
-        return Err("`matches` needs a regular expression as text".to_owned());
+/// Milliseconds since the epoch; `None` past the ends of [`Timestamp`]. What is finer than a millisecond is dropped.
+fn time_of_millis(millis: &serde_json::Number) -> Option<Timestamp> {
+    const MICROS_PER_MILLI: i64 = 1_000;
+    let whole = match Number::new(millis)? {
+        Number::Integer(whole) => whole,
+        // A fraction, or far outside: the cast stops at the ends of the type, which the product then refuses.
+        Number::Float(float) => float.floor() as i64,
     };
-    RegexBuilder::new(pattern).size_limit(REGEX_BYTES_MAX).build().map_err(|error| {
-        // The lines before the last draw the pattern with a marker, which a one-line message cannot.
-        let text = error.to_string();
-        let reason = text.lines().last().unwrap_or_default();
-        let reason = reason.trim_start_matches("error: ");
-        format!("`{pattern}` is not a usable regular expression: {reason}")
-    })
-}
-
-fn bound(op: Op, accepted: Accepted, value: &Value) -> Result<Test, String> {
-    let refused = || format!("`{op}` needs a number, or an RFC 3339 time");
-    match value {
-        Value::Number(number) => Number::new(number).map(|number| Test::Number(accepted, number)).ok_or_else(refused),
-        Value::String(text) => text.parse().map(|time| Test::Time(accepted, time)).map_err(|_| refused()),
-        _ => Err(refused()),
-    }
-}
-
-fn version(op: Op, value: &Value) -> Result<Version, String> {
-    value
-        .as_str()
-        .and_then(parse_version)
-        .ok_or_else(|| format!("`{op}` needs a semantic version as text, such as `1.2.3`"))
+    whole.checked_mul(MICROS_PER_MILLI).map(Timestamp::from_micros)
 }
 
 /// Semantic Versioning 2.0, with an optional leading `v` and, since applications report so, without patch or minor.
@@ -205,110 +246,4 @@ fn parse_version(text: &str) -> Option<Version> {
     };
     let (major, minor) = text.split_once('.').unwrap_or((text, "0"));
     Some(Version::new(number(major)?, number(minor)?, 0))
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    fn met(op: Op, value: Value, attribute: Value) -> bool {
-        let predicate = Predicate { attribute: "a".to_owned(), op, value };
-        let context = Context::default().with("a", attribute);
-        Check::compile(&predicate).unwrap().is_met(&context)
-    }
-
-    #[test]
-    fn operators_compare_as_documented() {
-        let rows = [
-            (Op::Equals, json!("DE"), json!("DE"), true),
-            (Op::Equals, json!("DE"), json!("de"), false),
-            (Op::Equals, json!(5), json!(5.0), true),
-            (Op::Equals, json!(5), json!("5"), false),
-            (Op::Equals, json!(true), json!(true), true),
-            (Op::NotEquals, json!("DE"), json!(7), true),
-            (Op::In, json!(["DE", "AT", 1]), json!("AT"), true),
-            (Op::In, json!(["DE", "AT", 1]), json!(1), true),
-            (Op::In, json!(["DE"]), json!(["DE"]), false),
-            (Op::NotIn, json!(["DE"]), json!("AT"), true),
-            (Op::Contains, json!("@acme."), json!("a@acme.io"), true),
-            (Op::Contains, json!("beta"), json!(["alpha", "beta"]), true),
-            (Op::Contains, json!("bet"), json!(["alpha", "beta"]), false),
-            (Op::Contains, json!([7, 8]), json!([1, 8]), true),
-            (Op::NotContains, json!("x"), json!("abc"), true),
-            (Op::StartsWith, json!(["a", "b"]), json!("bc"), true),
-            (Op::StartsWith, json!("c"), json!("bc"), false),
-            (Op::EndsWith, json!("c"), json!("bc"), true),
-            (Op::Matches, json!("^u-\\d+$"), json!("u-42"), true),
-            (Op::Matches, json!("^u-\\d+$"), json!("xu-42"), false),
-            (Op::Gt, json!(5), json!(5), false),
-            (Op::Gte, json!(5), json!(5.0), true),
-            (Op::Lt, json!(5.5), json!(5), true),
-            (Op::Lte, json!(5), json!("4"), false),
-            (Op::Gt, json!("2026-01-01T00:00:00Z"), json!("2026-01-01T00:30:00+01:00"), false),
-            (Op::Lt, json!("2026-01-01T00:00:00Z"), json!("2025-12-31T23:59:59Z"), true),
-            (Op::Lt, json!("2026-01-01T00:00:00Z"), json!("yesterday"), false),
-            (Op::Exists, json!(null), json!(false), true),
-            (Op::Exists, json!(null), json!(null), false),
-            (Op::NotExists, json!(null), json!(null), true),
-            (Op::SemverEq, json!("1.2.3"), json!("v1.2.3+build"), true),
-            (Op::SemverGt, json!("1.9.0"), json!("1.10.0"), true),
-            (Op::SemverLt, json!("1.0.0"), json!("1.0.0-rc.1"), true),
-            (Op::SemverGte, json!("17.4"), json!("17.4.0"), true),
-            (Op::SemverLte, json!("2"), json!("1.9"), true),
-            (Op::SemverLt, json!("2.0.0"), json!("one"), false),
-        ];
-        for (op, value, attribute, expected) in rows {
-            let shown = format!("{attribute} {op} {value}");
-            assert_eq!(met(op, value, attribute), expected, "{shown}");
-        }
-    }
-
-    #[test]
-    fn an_absent_attribute_meets_only_the_negated_operators() {
-        for (op, value, expected) in [
-            (Op::Equals, json!("x"), false),
-            (Op::NotEquals, json!("x"), true),
-            (Op::In, json!(["x"]), false),
-            (Op::NotIn, json!(["x"]), true),
-            (Op::NotContains, json!("x"), true),
-            (Op::Gte, json!(0), false),
-            (Op::Exists, json!(null), false),
-            (Op::NotExists, json!(null), true),
-        ] {
-            let check = Check::compile(&Predicate { attribute: "a".to_owned(), op, value }).unwrap();
-            assert_eq!(check.is_met(&Context::default()), expected, "{op}");
-        }
-    }
-
-    #[test]
-    fn the_targeting_key_is_an_attribute() {
-        let predicate = Predicate { attribute: "targetingKey".to_owned(), op: Op::StartsWith, value: json!("qa-") };
-        let check = Check::compile(&predicate).unwrap();
-        assert!(check.is_met(&Context::user("qa-1")));
-        assert!(check.is_met(&Context::default().with("targetingKey", "qa-1")));
-        assert!(!check.is_met(&Context::user("u-1").with("targetingKey", "qa-1")));
-    }
-
-    #[test]
-    fn unusable_comparands_are_refused_with_a_reason() {
-        for (op, value, part) in [
-            (Op::Equals, json!(null), "needs text, a number"),
-            (Op::In, json!("DE"), "needs a list"),
-            (Op::In, json!([]), "not empty"),
-            (Op::In, json!([["DE"]]), "needs a list"),
-            (Op::StartsWith, json!(5), "needs text"),
-            (Op::Matches, json!("("), "not a usable regular expression"),
-            (Op::Matches, json!("(a{1000}){1000}"), "not a usable regular expression"),
-            (Op::Gt, json!("5"), "needs a number, or an RFC 3339 time"),
-            (Op::SemverGt, json!("1.2.3.4"), "needs a semantic version"),
-            (Op::SemverGt, json!(1), "needs a semantic version"),
-            (Op::Exists, json!(true), "takes no value"),
-        ] {
-            let predicate = Predicate { attribute: "a".to_owned(), op, value };
-            let message = Check::compile(&predicate).unwrap_err();
-            assert!(message.contains(part), "{message}");
-        }
-    }
 }

@@ -1,7 +1,8 @@
 //! One flag made ready for evaluation: indices instead of keys, salted lines instead of salts. The order of evaluation
-//! is here: disabled, individual targets, rules, fallthrough.
+//! is here: disabled, individual targets, rules, fallthrough. Prerequisites, which need other flags, come
+//! between the first two, in [`crate::prerequisites`].
 
-use crate::context::AttributeRef;
+use crate::context::{AttributeRef, Subject};
 use crate::evaluation::{Assignment, Reason};
 use crate::line::Line;
 use crate::matcher::{Known, Matcher};
@@ -21,6 +22,7 @@ pub(crate) struct CompiledFlag {
     targets: TextMap<usize>,
     rules: Box<[CompiledRule]>,
     fallthrough: CompiledServe,
+    needs_time: bool,
     /// The reason when nothing but a fixed variation is left.
     plain: Reason,
 }
@@ -68,7 +70,8 @@ struct CompiledRamp {
 
 /// What a flag serves.
 pub(crate) struct Served<'r, 'c> {
-    pub(crate) variation: &'r Variation,
+    /// Its place among the flag's variations.
+    pub(crate) variation: usize,
     pub(crate) reason: Reason,
     pub(crate) rule: Option<&'r str>,
     pub(crate) assignment: Option<Assignment<'r, 'c>>,
@@ -111,11 +114,13 @@ impl CompiledFlag {
             let variation = compiler.variation(&target.variation);
             targets.extend(target.units.iter().map(|unit| (unit.as_str().into(), variation)));
         }
-        let has_targeting = !targets.is_empty() || !state.rules.is_empty();
+        let needs_time = state.enabled && conditions.iter().any(|when| when.needs_time(segments));
+        let has_targeting = !(targets.is_empty() && state.rules.is_empty() && state.prerequisites.is_empty());
         Ok(Self {
             variations: flag.variations.iter().map(|variation| told(flag.kind, variation)).collect(),
             off,
             enabled: state.enabled,
+            needs_time,
             targets,
             rules: state.rules.iter().zip(conditions).map(|it| compiler.rule(it)).collect(),
             fallthrough: state
@@ -126,8 +131,38 @@ impl CompiledFlag {
         })
     }
 
+    /// Whether it serves anything but its off variation.
     #[inline]
-    pub(crate) fn evaluate<'r, 'c>(&'r self, context: &'c Context, segments: &Segments) -> Served<'r, 'c> {
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.enabled
+    }
+
+    /// Whether it may serve something else at another time.
+    pub(crate) fn needs_time(&self) -> bool {
+        self.needs_time
+    }
+
+    /// The place of the off variation.
+    pub(crate) fn off(&self) -> usize {
+        self.off
+    }
+
+    /// The variation at a place that an evaluation answered.
+    #[inline]
+    pub(crate) fn variation(&self, index: usize) -> &Variation {
+        &self.variations[index]
+    }
+
+    /// What is served when a prerequisite is not met.
+    #[cold]
+    pub(crate) fn without_prerequisite(&self) -> Served<'_, 'static> {
+        self.plainly(self.off, Reason::Default)
+    }
+
+    /// What is served when all prerequisites are met.
+    #[inline]
+    pub(crate) fn evaluate<'r, 'c>(&'r self, subject: Subject<'c>, segments: &Segments) -> Served<'r, 'c> {
+        let Subject { context, .. } = subject;
         if !self.enabled {
             return self.plainly(self.off, Reason::Disabled);
         }
@@ -139,19 +174,13 @@ impl CompiledFlag {
         }
         let mut missing_unit = None;
         for rule in &self.rules {
-            if !rule.when.is_met(context, segments) {
+            if !rule.when.is_met(subject, segments) {
                 continue;
             }
             match self.serve(&rule.serve, context) {
                 Outcome::Serves { variation, place, by_bucket } => {
                     let reason = if by_bucket { Reason::Split } else { Reason::TargetingMatch };
-                    return Served {
-                        variation: &self.variations[variation],
-                        reason,
-                        rule: Some(&rule.id),
-                        assignment: place,
-                        missing_unit,
-                    };
+                    return Served { variation, reason, rule: Some(&rule.id), assignment: place, missing_unit };
                 }
                 Outcome::OutsideShare => {}
                 Outcome::NoUnit(unit) => missing_unit = missing_unit.or(Some(unit)),
@@ -167,13 +196,12 @@ impl CompiledFlag {
                 (self.off, None, Reason::Default)
             }
         };
-        let variation = &self.variations[variation];
         Served { variation, reason, rule: None, assignment, missing_unit }
     }
 
     #[inline]
     fn plainly<'r, 'c>(&'r self, variation: usize, reason: Reason) -> Served<'r, 'c> {
-        Served { variation: &self.variations[variation], reason, rule: None, assignment: None, missing_unit: None }
+        Served { variation, reason, rule: None, assignment: None, missing_unit: None }
     }
 
     #[inline]

@@ -116,6 +116,10 @@ struct ConditionWire {
     op: Option<Op>,
     #[serde(default)]
     value: Option<Value>,
+    #[serde(default)]
+    ignore_case: bool,
+    #[serde(default)]
+    salt: Option<String>,
 }
 
 impl TryFrom<ConditionWire> for Condition {
@@ -123,6 +127,7 @@ impl TryFrom<ConditionWire> for Condition {
 
     fn try_from(wire: ConditionWire) -> Result<Self, Error> {
         let refuse = |why: &str| Err(Error::Condition(why.to_owned()));
+        let goes_with_attribute = wire.value.is_some() || wire.ignore_case || wire.salt.is_some();
         let mut forms = [
             wire.all.map(Self::All),
             wire.any.map(Self::Any),
@@ -134,11 +139,12 @@ impl TryFrom<ConditionWire> for Condition {
         .flatten();
         match (forms.next(), forms.next(), wire.attribute, wire.op) {
             (None, _, Some(attribute), Some(op)) => {
-                Ok(Self::Attribute(Predicate { attribute, op, value: wire.value.unwrap_or_default() }))
+                let (value, ignore_case, salt) = (wire.value.unwrap_or_default(), wire.ignore_case, wire.salt);
+                Ok(Self::Attribute(Predicate { attribute, op, value, ignore_case, salt }))
             }
             (None, _, Some(attribute), None) => refuse(&format!("the test of attribute `{attribute}` needs an `op`")),
-            (Some(form), None, None, None) if wire.value.is_none() => Ok(form),
-            (Some(_), None, None, _) => refuse("`op` and `value` go with `attribute` only"),
+            (Some(form), None, None, None) if !goes_with_attribute => Ok(form),
+            (Some(_), None, None, _) => refuse("`op`, `value`, `ignore_case` and `salt` go with `attribute` only"),
             _ => refuse("it needs exactly one of `all`, `any`, `none`, `segment`, `attribute` and `flagsmith`"),
         }
     }

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::Timestamp;
+
 /// The name under which OpenFeature contexts carry the unit's own key.
 pub const TARGETING_KEY: &str = "targetingKey";
 
@@ -30,6 +32,14 @@ impl Context {
         self.attributes.insert(name.into(), value.into());
         self
     }
+}
+
+/// Whom an evaluation is about, and when it is.
+#[derive(Copy, Clone, Debug)]
+pub(crate) struct Subject<'c> {
+    pub(crate) context: &'c Context,
+    /// Read only by flags that depend on time, which are refused when the caller told none.
+    pub(crate) now: Timestamp,
 }
 
 /// A compiled reference to a part of a context.

@@ -23,6 +23,9 @@ pub enum Error {
     /// A condition whose form is not one of the known ones.
     #[error("condition is not usable: {0}")]
     Condition(String),
+    /// A prerequisite whose form is not one of the known ones.
+    #[error("prerequisite is not usable: {0}")]
+    Prerequisite(String),
     /// A `serve` whose form is not one of the known ones.
     #[error("serve is not usable: {0}")]
     Serve(String),

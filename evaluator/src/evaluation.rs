@@ -26,13 +26,15 @@ pub struct Evaluation<'r, 'c> {
     pub value: Option<&'r Value>,
     /// The key of the variation; `None` on error.
     pub variation: Option<&'r str>,
-    /// What protocols answer that tell a feature's state beside its value: the flag is enabled, and so is the variation;
-    /// that of a boolean flag is when it is true.
+    /// What protocols answer that tell a feature's state beside its value: the flag is enabled, its
+    /// prerequisites are met, and the variation is enabled; that of a boolean flag is when it is true.
     pub enabled: bool,
     /// Why.
     pub reason: Reason,
     /// The id of the rule that served.
     pub rule: Option<&'r str>,
+    /// The key of the first prerequisite that does not serve what it has to; the off variation is served then.
+    pub prerequisite: Option<&'r str>,
     /// The unit's place in the run that goes on in that rule.
     pub assignment: Option<Assignment<'r, 'c>>,
     /// The unit type of the first split or ramp that was passed over because the context has no unit of that type.
@@ -45,9 +47,9 @@ pub struct Evaluation<'r, 'c> {
 #[derive(Copy, Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Reason {
-    /// The flag serves everybody the same: it has no targets and no rules.
+    /// The flag serves everybody the same: it has no prerequisites, targets and rules.
     Static,
-    /// No target and no rule applied.
+    /// No target and no rule applied, or a prerequisite does not serve what it has to.
     Default,
     /// An individual target, or a rule that serves one variation.
     TargetingMatch,
@@ -90,6 +92,9 @@ pub enum EvaluationError {
     /// The flag cannot be used as it is written; the problems are named.
     #[error("the flag is broken: {0}")]
     BrokenFlag(String),
+    /// The flag, or one it needs, has a condition on elapsed time, and the caller did not tell the time.
+    #[error("the flag depends on time: tell when it is evaluated")]
+    NeedsTime,
 }
 
 /// A unit's place in a run. Present when the rule that served has a run and the unit is inside it.

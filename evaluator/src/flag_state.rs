@@ -1,15 +1,18 @@
-//! What a flag serves in one environment: individual targets, ordered rules, and the fallthrough.
+//! What a flag serves in one environment: prerequisites, individual targets, ordered rules, and the fallthrough.
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Condition, Key, Serve};
+use crate::{Condition, Key, Prerequisite, Serve};
 
-/// A flag in one environment. Order of evaluation: disabled, targets, rules in order, fallthrough.
+/// A flag in one environment. Order of evaluation: disabled, prerequisites, targets, rules in order, fallthrough.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FlagState {
     /// A disabled flag serves its off variation to everybody.
     pub enabled: bool,
+    /// Other flags that have to serve certain variations; otherwise the off variation is served.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub prerequisites: Vec<Prerequisite>,
     /// Units that get a variation whatever the rules say.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub targets: Vec<Target>,

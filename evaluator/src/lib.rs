@@ -7,6 +7,7 @@
 //! | [`ruleset`] | all flags of an environment, compiled; `evaluate` and `evaluate_all` |
 //! | [`evaluation`], [`context`] | the answer; what the caller tells |
 //! | [`flag`], [`flag_state`], [`serve`] | what people write: variations; targets, rules; variation, split, ramp |
+//! | [`prerequisite`] | what other flags have to serve first |
 //! | [`condition`], [`predicate`], [`segment`] | for whom |
 //! | [`mod@validate`], [`problem`] | everything that is wrong with it, with paths |
 //! | [`mod@bucket`], [`line`], [`range`], [`share`] | where a unit stands, by which hash; who gets what; how many |
@@ -63,6 +64,7 @@ pub mod flagsmith;
 pub mod key;
 pub mod line;
 pub mod predicate;
+pub mod prerequisite;
 pub mod problem;
 pub mod range;
 pub mod ruleset;
@@ -75,10 +77,14 @@ pub mod validate;
 
 mod check;
 mod compiled_flag;
+mod link;
 mod matcher;
+mod prerequisites;
 mod scalar;
 mod segments;
+mod slot;
 mod text_hash;
+mod time_text;
 
 pub use bucket::{BUCKETS, Bucket, bucket, share_bucket, split_bucket};
 pub use condition::Condition;
@@ -90,6 +96,7 @@ pub use flag_state::{FlagState, Rule, Target};
 pub use key::{KEY_BYTES_MAX, Key};
 pub use line::Dialect;
 pub use predicate::{Op, Predicate};
+pub use prerequisite::Prerequisite;
 pub use problem::Problem;
 pub use range::{Range, check_tiling, ranges_for_weights};
 pub use ruleset::{EnvironmentNames, FlagSource, Ruleset, RulesetSource, UnitType};

@@ -1,10 +1,11 @@
 //! A condition tree made ready for evaluation: checks and indices of segments, no names to look up.
 
-use crate::check::Check;
+use crate::check::{Check, Refusal};
+use crate::context::Subject;
 use crate::flagsmith::segment_check::SegmentCheck;
 use crate::problem::Problems;
 use crate::segments::Segments;
-use crate::{Condition, Context, EnvironmentNames, Key};
+use crate::{Condition, EnvironmentNames, Key};
 
 /// How deep conditions may be nested: evaluation recurses this far at most.
 pub(crate) const DEPTH_MAX: usize = 32;
@@ -64,8 +65,8 @@ impl Matcher {
                 if predicate.attribute.is_empty() {
                     problems.add(format!("{path}.attribute"), "an attribute needs a name");
                 }
-                Check::compile(predicate).map(Self::Check).unwrap_or_else(|message| {
-                    problems.add(format!("{path}.value"), message);
+                Check::compile(predicate).map(Self::Check).unwrap_or_else(|Refusal { field, message }| {
+                    problems.add(format!("{path}.{field}"), message);
                     Self::never()
                 })
             }
@@ -76,15 +77,27 @@ impl Matcher {
         Self::Any(Box::default())
     }
 
-    pub(crate) fn is_met(&self, context: &Context, segments: &Segments) -> bool {
-        let met = |part: &Self| part.is_met(context, segments);
+    /// Whether it has another answer at another time.
+    pub(crate) fn needs_time(&self, segments: &Segments) -> bool {
+        match self {
+            Self::All(parts) | Self::Any(parts) | Self::None(parts) => {
+                parts.iter().any(|part| part.needs_time(segments))
+            }
+            Self::Segment(index) => segments.needs_time(*index),
+            Self::Check(check) => check.needs_time(),
+            Self::Flagsmith(_) => false,
+        }
+    }
+
+    pub(crate) fn is_met(&self, subject: Subject<'_>, segments: &Segments) -> bool {
+        let met = |part: &Self| part.is_met(subject, segments);
         match self {
             Self::All(parts) => parts.iter().all(met),
             Self::Any(parts) => parts.iter().any(met),
             Self::None(parts) => !parts.iter().any(met),
-            Self::Segment(index) => segments.has(*index, context),
-            Self::Check(check) => check.is_met(context),
-            Self::Flagsmith(check) => check.is_met(context),
+            Self::Segment(index) => segments.has(*index, subject),
+            Self::Check(check) => check.is_met(subject),
+            Self::Flagsmith(check) => check.is_met(subject.context),
         }
     }
 }

@@ -6,13 +6,15 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::compiled_flag::{CompiledFlag, Served};
-use crate::context::{AttributeRef, TARGETING_KEY};
-use crate::problem::{Problem, one_line};
+use crate::compiled_flag::Served;
+use crate::context::{AttributeRef, Subject, TARGETING_KEY};
+use crate::prerequisites::Memory;
+use crate::problem::Problem;
 use crate::segments::Segments;
 use crate::serve::USER;
+use crate::slot::{self, Slot};
 use crate::text_hash::TextMap;
-use crate::{Context, Evaluation, EvaluationError, Flag, FlagState, Reason, Segment};
+use crate::{Context, Evaluation, EvaluationError, Flag, FlagState, Reason, Segment, Timestamp};
 
 /// Everything that evaluation in one environment depends on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -100,13 +102,6 @@ pub struct Ruleset {
     problems: Vec<Problem>,
 }
 
-#[derive(Debug)]
-struct Slot {
-    key: Box<str>,
-    revision: u64,
-    flag: Result<CompiledFlag, String>,
-}
-
 impl Ruleset {
     /// Compiles a ruleset. It never fails: what is broken is an error in its own slot, listed by [`Ruleset::problems`].
     pub fn compile(source: RulesetSource) -> Self {
@@ -114,28 +109,7 @@ impl Ruleset {
         let (segments, mut problems) =
             Segments::compile(&source.segments, units.attribute(USER), source.environment.clone());
 
-        let mut sorted: Vec<&FlagSource> = source.flags.iter().collect();
-        sorted.sort_by(|left, right| left.flag.key.cmp(&right.flag.key));
-        let mut slots: Vec<Slot> = Vec::with_capacity(sorted.len());
-        for group in sorted.chunk_by(|left, right| left.flag.key == right.flag.key) {
-            let flag = match group {
-                [only] => CompiledFlag::compile(only, &segments, &units),
-                _ => Err(vec![Problem {
-                    path: "key".to_owned(),
-                    message: "the key is declared more than once".to_owned(),
-                }]),
-            };
-            let FlagSource { flag: Flag { key, .. }, revision, .. } = group[0];
-            let flag = flag.map_err(|found| {
-                let line = one_line(&found);
-                problems.extend(found.into_iter().map(|problem| Problem {
-                    path: format!("flags.{key}.{}", problem.path),
-                    message: problem.message,
-                }));
-                line
-            });
-            slots.push(Slot { key: key.as_str().into(), revision: *revision, flag });
-        }
+        let slots = slot::compile(&source.flags, &segments, &units, &mut problems);
         let index = slots.iter().enumerate().map(|(i, slot)| (slot.key.clone(), i)).collect();
         Self { revision: source.revision, slots, index, segments, problems }
     }
@@ -165,10 +139,41 @@ impl Ruleset {
         &self.problems
     }
 
-    /// What the unit gets from one flag.
+    /// Whether any flag that can be used may serve the same context something else at another time. Those that do
+    /// answer an error unless the time is told: [`Ruleset::evaluate_at`].
+    pub fn depends_on_time(&self) -> bool {
+        self.slots.iter().any(|slot| slot.needs_time)
+    }
+
+    /// What the unit gets from one flag that does not depend on time.
     pub fn evaluate<'r, 'c>(&'r self, flag: &str, context: &'c Context) -> Evaluation<'r, 'c> {
+        self.evaluate_one(flag, context, None)
+    }
+
+    /// What the unit gets from one flag at the time `now`.
+    pub fn evaluate_at<'r, 'c>(&'r self, flag: &str, context: &'c Context, now: Timestamp) -> Evaluation<'r, 'c> {
+        self.evaluate_one(flag, context, Some(now))
+    }
+
+    /// What the unit gets from every flag, in the order of their keys, as long as they do not depend on time. A flag
+    /// that others need is evaluated once for all of them.
+    pub fn evaluate_all<'r, 'c>(&'r self, context: &'c Context) -> impl ExactSizeIterator<Item = Evaluation<'r, 'c>> {
+        self.evaluate_each(context, None)
+    }
+
+    /// What the unit gets from every flag at the time `now`, in the order of their keys.
+    pub fn evaluate_all_at<'r, 'c>(
+        &'r self,
+        context: &'c Context,
+        now: Timestamp,
+    ) -> impl ExactSizeIterator<Item = Evaluation<'r, 'c>> {
+        self.evaluate_each(context, Some(now))
+    }
+
+    #[inline]
+    fn evaluate_one<'r, 'c>(&'r self, flag: &str, context: &'c Context, now: Option<Timestamp>) -> Evaluation<'r, 'c> {
         match self.index.get(flag) {
-            Some(slot) => self.answer(&self.slots[*slot], context),
+            Some(slot) => self.answer(&self.slots[*slot], context, now, &mut []),
             None => Evaluation {
                 flag: Cow::Owned(flag.to_owned()),
                 ..failed("", self.revision, EvaluationError::FlagNotFound)
@@ -176,13 +181,24 @@ impl Ruleset {
         }
     }
 
-    /// What the unit gets from every flag, in the order of their keys.
-    pub fn evaluate_all<'r, 'c>(&'r self, context: &'c Context) -> impl ExactSizeIterator<Item = Evaluation<'r, 'c>> {
-        self.slots.iter().map(|slot| self.answer(slot, context))
+    fn evaluate_each<'r, 'c>(
+        &'r self,
+        context: &'c Context,
+        now: Option<Timestamp>,
+    ) -> impl ExactSizeIterator<Item = Evaluation<'r, 'c>> {
+        let is_linked = self.slots.iter().any(|slot| slot.prerequisites.is_some());
+        let mut memory = vec![None; if is_linked { self.slots.len() } else { 0 }];
+        self.slots.iter().map(move |slot| self.answer(slot, context, now, &mut memory))
     }
 
     #[inline]
-    fn answer<'r, 'c>(&'r self, slot: &'r Slot, context: &'c Context) -> Evaluation<'r, 'c> {
+    fn answer<'r, 'c>(
+        &'r self,
+        slot: &'r Slot,
+        context: &'c Context,
+        now: Option<Timestamp>,
+        memory: &mut Memory,
+    ) -> Evaluation<'r, 'c> {
         let flag = match &slot.flag {
             Ok(flag) => flag,
             Err(why) => {
@@ -190,15 +206,29 @@ impl Ruleset {
                 return failed(&slot.key, slot.revision, error);
             }
         };
-        let Served { variation, reason, rule, assignment, missing_unit } = flag.evaluate(context, &self.segments);
+        if slot.needs_time && now.is_none() {
+            return failed(&slot.key, slot.revision, EvaluationError::NeedsTime);
+        }
+        let subject = Subject { context, now: now.unwrap_or_default() };
+        let unmet = match &slot.prerequisites {
+            Some(needed) if flag.is_enabled() => needed.first_unmet(&self.slots, &self.segments, subject, memory),
+            _ => None,
+        };
+        let prerequisite = unmet.map(|slot| &*self.slots[slot].key);
+        let Served { variation, reason, rule, assignment, missing_unit } = match prerequisite {
+            Some(_) => flag.without_prerequisite(),
+            None => flag.evaluate(subject, &self.segments),
+        };
+        let variation = flag.variation(variation);
         Evaluation {
             flag: Cow::Borrowed(&slot.key),
             revision: slot.revision,
             value: Some(&variation.value),
             variation: Some(&variation.key),
-            enabled: variation.enabled && reason != Reason::Disabled,
+            enabled: variation.enabled && reason != Reason::Disabled && prerequisite.is_none(),
             reason,
             rule,
+            prerequisite,
             assignment,
             missing_unit,
             error: None,
@@ -215,6 +245,7 @@ fn failed<'r, 'c>(flag: &'r str, revision: u64, error: EvaluationError) -> Evalu
         enabled: false,
         reason: Reason::Error,
         rule: None,
+        prerequisite: None,
         assignment: None,
         missing_unit: None,
         error: Some(error),

@@ -1,5 +1,6 @@
 //! Comparands and attributes with one notion of equality: `5` and `5.0` are one number, `5` and `"5"` are not equal.
 
+use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use serde_json::Value;
@@ -71,6 +72,28 @@ impl Scalar {
             _ => false,
         }
     }
+}
+
+/// Text in lower case, character by character; borrowed when it is already.
+pub(crate) fn fold_case(text: &str) -> Cow<'_, str> {
+    let is_folded = |byte: u8| byte.is_ascii() && !byte.is_ascii_uppercase();
+    if text.bytes().all(is_folded) {
+        return Cow::Borrowed(text);
+    }
+    // Not `str::to_lowercase`, which looks at neighbours: a part must fold like the whole.
+    Cow::Owned(text.chars().flat_map(char::to_lowercase).collect())
+}
+
+/// A list with its texts in lower case; anything else as it is.
+pub(crate) fn folded(value: &Value) -> Cow<'_, Value> {
+    let Value::Array(elements) = value else { return Cow::Borrowed(value) };
+    let fold = |element: &Value| match element {
+        Value::String(text) => Value::String(fold_case(text).into_owned()),
+        // Not a comparand, whatever is in it.
+        Value::Array(_) | Value::Object(_) => Value::Null,
+        other => other.clone(),
+    };
+    Cow::Owned(elements.iter().map(fold).collect())
 }
 
 /// Comparands of which one must be equal. Text is hashed: a list of 100 000 is no slower than one of ten.

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use crate::context::AttributeRef;
+use crate::context::{AttributeRef, Subject};
 use crate::matcher::{Known, Matcher};
 use crate::problem::{Problem, Problems, one_line};
 use crate::text_hash::TextSet;
@@ -26,6 +26,7 @@ struct CompiledSegment {
     included: TextSet,
     excluded: TextSet,
     when: Matcher,
+    needs_time: bool,
     chain: usize,
 }
 
@@ -65,10 +66,10 @@ impl Segments {
     }
 
     /// Whether the unit is in the segment.
-    pub(crate) fn has(&self, index: usize, context: &Context) -> bool {
+    pub(crate) fn has(&self, index: usize, subject: Subject<'_>) -> bool {
         let segment = &self.compiled[index];
         if !(segment.included.is_empty() && segment.excluded.is_empty())
-            && let Some(unit_id) = self.user.unit_id(context)
+            && let Some(unit_id) = self.user.unit_id(subject.context)
         {
             if segment.excluded.contains(unit_id) {
                 return false;
@@ -77,7 +78,12 @@ impl Segments {
                 return true;
             }
         }
-        segment.when.is_met(context, self)
+        segment.when.is_met(subject, self)
+    }
+
+    /// Whether the segment has other units at another time.
+    pub(crate) fn needs_time(&self, index: usize) -> bool {
+        self.compiled[index].needs_time
     }
 
     /// What conditions of imported segments are surrounded by.
@@ -131,6 +137,7 @@ impl Segments {
             self.compiled.push(CompiledSegment {
                 included: set(&segment.included),
                 excluded: set(&segment.excluded),
+                needs_time: when.needs_time(self),
                 when,
                 chain,
             });

@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use crate::matcher::{Known, Matcher};
+use crate::prerequisite::check_prerequisites;
 use crate::problem::{Problem, Problems};
 use crate::range::check_tiling;
 use crate::{EnvironmentNames, Flag, FlagState, Ramp, Segment, Serve, Split};
@@ -70,6 +71,7 @@ pub(crate) fn check_flag(flag: &Flag, problems: &mut Problems) {
 
 /// A state without the conditions of its rules, which the compiler checks as it goes.
 pub(crate) fn check_state(flag: &Flag, state: &FlagState, problems: &mut Problems) {
+    check_prerequisites(flag, &state.prerequisites, problems);
     check_targets(flag, state, problems);
     let mut ids = HashSet::new();
     for (index, rule) in state.rules.iter().enumerate() {

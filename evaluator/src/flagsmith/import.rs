@@ -163,7 +163,7 @@ impl Translation<'_> {
             ..Flag::boolean(key)
         };
         let targets = targets.into_iter().map(|(variation, units)| Target { variation, units }).collect();
-        let state = FlagState { enabled: true, targets, rules, fallthrough: Some(fallthrough) };
+        let state = FlagState { enabled: true, targets, rules, fallthrough: Some(fallthrough), ..FlagState::default() };
         (flag, state)
     }
 

@@ -4,8 +4,10 @@
 mod flagsmith;
 mod history;
 mod laws;
+mod prerequisites;
 mod segments;
 mod serving;
+mod time;
 mod validation;
 mod vectors;
 mod wire;

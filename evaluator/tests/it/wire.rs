@@ -20,11 +20,13 @@ fn refusal<T: DeserializeOwned>(wire: &Value) -> String {
 fn state() -> Value {
     json!({
         "enabled": true,
+        "prerequisites": [{"flag": "other", "variations": ["on", "beta"]}],
         "targets": [{"variation": "on", "units": ["u1", "u2"]}],
         "rules": [
             {"id": "r1", "description": "why", "when": {"all": [
                 {"any": [{"segment": "beta"}, {"attribute": "n", "op": "gte", "value": 3}]},
-                {"none": [{"attribute": "x", "op": "exists"}]},
+                {"none": [{"attribute": "x", "op": "exists"}, {"attribute": "e", "op": "in", "value": ["A"], "ignore_case": true}]},
+                {"attribute": "account", "op": "percentage", "value": "25%", "salt": "s"},
             ]}, "serve": {"variation": "on"}},
             {"id": "r2", "serve": {"split": {
                 "unit": "account", "salt": "s", "share": "12.5%",

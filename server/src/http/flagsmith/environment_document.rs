@@ -96,7 +96,9 @@ struct Writing<'s> {
 impl Writing<'_> {
     fn write(&self, segments: &mut Vec<Made>, identities: &mut Vec<Identity>) -> Result<Value, Reason> {
         let FlagSource { flag, state, .. } = self.source;
-        if let Some(error) = self.snapshot.ruleset.evaluate(flag.key.as_str(), &Default::default()).error {
+        if let Some(error) =
+            self.snapshot.ruleset.evaluate_at(flag.key.as_str(), &Default::default(), self.snapshot.moved_at).error
+        {
             return Err(error.to_string());
         }
         if !state.enabled {
@@ -123,6 +125,9 @@ impl Writing<'_> {
     fn refuse_foreign(&self, state: &FlagState) -> Result<(), Reason> {
         if state.rules.len() as u64 >= RULES_MAX {
             return Err(format!("has {RULES_MAX} rules or more"));
+        }
+        if !state.prerequisites.is_empty() {
+            return Err("has prerequisites".to_owned());
         }
         Ok(())
     }

@@ -121,7 +121,7 @@ fn flags(app: &App, snapshot: &Snapshot, identifier: &str, traits: &str, context
     list.extend_from_slice(b",\"traits\":");
     list.extend_from_slice(traits.as_bytes());
     list.extend_from_slice(b",\"flags\":[");
-    for (index, evaluation) in snapshot.ruleset.evaluate_all(context).enumerate() {
+    for (index, evaluation) in snapshot.ruleset.evaluate_all_at(context, app.clock.now()).enumerate() {
         snapshot.flagsmith.write(index, &evaluation, &mut list);
     }
     list.extend_from_slice(b"]}");

@@ -106,7 +106,7 @@ impl View {
         let segments: HashMap<&str, &Segment> = source.segments.iter().map(|it| (it.key.as_str(), it)).collect();
         let nobody = Context::default();
         let mut all = vec![b'['];
-        for evaluation in ruleset.evaluate_all(&nobody) {
+        for evaluation in ruleset.evaluate_all_at(&nobody, moved_at) {
             let Some(found) = flags.get(&*evaluation.flag).filter(|_| evaluation.error.is_none()) else {
                 // A broken flag is left out, so that callers fall back to their own default.
                 view.flags.push(FlagView::default());
@@ -186,11 +186,12 @@ pub fn seconds(at: Timestamp) -> String {
 impl Place {
     fn is_of(&self, evaluation: &Evaluation<'_, '_>) -> bool {
         match self {
-            Self::Off => evaluation.reason == Reason::Disabled,
+            Self::Off => evaluation.reason == Reason::Disabled || evaluation.prerequisite.is_some(),
             Self::Target => evaluation.rule.is_none() && evaluation.reason == Reason::TargetingMatch,
             Self::Rule(id) => evaluation.rule == Some(id),
             Self::Fallthrough => {
-                evaluation.rule.is_none() && !matches!(evaluation.reason, Reason::Disabled | Reason::TargetingMatch)
+                let is_plain = !matches!(evaluation.reason, Reason::Disabled | Reason::TargetingMatch);
+                evaluation.rule.is_none() && evaluation.prerequisite.is_none() && is_plain
             }
         }
     }
@@ -296,7 +297,7 @@ impl Writer<'_> {
         let control = fallthrough.filter(|_| divided).and_then(|serve| control_of(self.flag, serve));
         let key = control.or(evaluation.variation).unwrap_or_default();
         let Some(variation) = self.flag.variation(key) else { return String::new() };
-        let mut json = self.json(variation, evaluation.reason != Reason::Disabled, None, "STATIC");
+        let mut json = self.json(variation, !Place::Off.is_of(evaluation), None, "STATIC");
         json.push('}');
         json
     }

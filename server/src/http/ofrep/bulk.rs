@@ -45,7 +45,8 @@ fn write(app: &App, snapshot: &Snapshot, context: &Context) -> Vec<u8> {
     let tail = Tail::of(context);
     let room = fragments.bytes() + fragments.flags().len() * tail.bytes().len() + AROUND_BYTES;
     let mut body = Vec::with_capacity(room);
-    let emits = snapshot.environment.bulk_exposures.then(|| app.clock.now());
+    let now = app.clock.now();
+    let emits = snapshot.environment.bulk_exposures;
     body.extend_from_slice(br#"{"flags":["#);
     for (index, flag) in fragments.flags().iter().enumerate() {
         if index > 0 {
@@ -55,12 +56,12 @@ fn write(app: &App, snapshot: &Snapshot, context: &Context) -> Vec<u8> {
             answer::write_fixed(&mut body, whole, &tail);
             continue;
         }
-        let evaluation = snapshot.ruleset.evaluate(flag.key(), context);
+        let evaluation = snapshot.ruleset.evaluate_at(flag.key(), context, now);
         if let Some(failure) = Failure::of(&evaluation, context) {
             failure.write(&mut body, flag.key());
             continue;
         }
-        if let Some(now) = emits {
+        if emits {
             exposure::emit(app, snapshot, &evaluation, now);
         }
         answer::write(&mut body, flag, &evaluation, &tail);

@@ -55,7 +55,7 @@ async fn evaluate(
         answer::write_fixed(&mut body, whole, &tail);
         return Ok(body);
     }
-    let evaluation = snapshot.ruleset.evaluate(key, &context);
+    let evaluation = snapshot.ruleset.evaluate_at(key, &context, app.clock.now());
     if let Some(Failure { code, details }) = Failure::of(&evaluation, &context) {
         return Err(Refusal::bad_request(code, details));
     }

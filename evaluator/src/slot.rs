@@ -1,0 +1,84 @@
+//! The place of one flag in a ruleset: the compiled flag with what it needs, or why it is broken.
+
+use crate::compiled_flag::CompiledFlag;
+use crate::link::{Node, link};
+use crate::prerequisites::Prerequisites;
+use crate::problem::{Problem, one_line};
+use crate::ruleset::{FlagSource, UnitTypes};
+use crate::segments::Segments;
+
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) key: Box<str>,
+    pub(crate) revision: u64,
+    pub(crate) flag: Result<CompiledFlag, String>,
+    pub(crate) prerequisites: Option<Box<Prerequisites>>,
+    /// Whether the flag, or one it needs, may serve something else at another time.
+    pub(crate) needs_time: bool,
+}
+
+/// Compiles all flags, in the order of their keys; what is wrong with them joins `problems`.
+pub(crate) fn compile(
+    flags: &[FlagSource],
+    segments: &Segments,
+    units: &UnitTypes<'_>,
+    problems: &mut Vec<Problem>,
+) -> Vec<Slot> {
+    let mut sorted: Vec<&FlagSource> = flags.iter().collect();
+    sorted.sort_by(|left, right| left.flag.key.cmp(&right.flag.key));
+    let groups: Vec<&[&FlagSource]> = sorted.chunk_by(|left, right| left.flag.key == right.flag.key).collect();
+
+    let mut broken = |key: &str, found: Vec<Problem>| -> String {
+        let line = one_line(&found);
+        problems.extend(
+            found
+                .into_iter()
+                .map(|problem| Problem { path: format!("flags.{key}.{}", problem.path), message: problem.message }),
+        );
+        line
+    };
+    let mut slots: Vec<Slot> = Vec::with_capacity(groups.len());
+    for group in &groups {
+        let flag = match group {
+            [only] => CompiledFlag::compile(only, segments, units),
+            _ => {
+                Err(vec![Problem { path: "key".to_owned(), message: "the key is declared more than once".to_owned() }])
+            }
+        };
+        let FlagSource { flag: declared, revision, .. } = group[0];
+        let key = declared.key.as_str();
+        let flag = flag.map_err(|found| broken(key, found));
+        slots.push(Slot { key: key.into(), revision: *revision, flag, prerequisites: None, needs_time: false });
+    }
+
+    let linked = {
+        let nodes: Vec<Node<'_>> = slots
+            .iter()
+            .zip(&groups)
+            .map(|(slot, group)| Node {
+                source: if let [only] = group { Some(*only) } else { None },
+                key: &slot.key,
+                broken: slot.flag.as_ref().err().map(String::as_str),
+            })
+            .collect();
+        link(&nodes)
+    };
+    for (slot, linked) in slots.iter_mut().zip(linked) {
+        match linked {
+            Ok(prerequisites) => slot.prerequisites = prerequisites,
+            Err(found) => slot.flag = Err(broken(&slot.key, found)),
+        }
+    }
+    let needs_time: Vec<bool> = slots.iter().map(|slot| needs_time(slot, &slots)).collect();
+    for (slot, needs_time) in slots.iter_mut().zip(needs_time) {
+        slot.needs_time = needs_time;
+    }
+    slots
+}
+
+fn needs_time(slot: &Slot, slots: &[Slot]) -> bool {
+    let own = |slot: &Slot| slot.flag.as_ref().is_ok_and(CompiledFlag::needs_time);
+    let is_enabled = slot.flag.as_ref().is_ok_and(CompiledFlag::is_enabled);
+    let needed = slot.prerequisites.iter().flat_map(|needed| &needed.steps);
+    is_enabled && (own(slot) || needed.map(|step| &slots[step.slot]).any(own))
+}
