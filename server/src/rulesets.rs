@@ -15,7 +15,7 @@ use liftgate_evaluator::{
 };
 use tokio::sync::{Mutex, watch};
 
-use crate::http::flagsmith;
+use crate::http::{flagsmith, ofrep::Fragments};
 
 /// One environment as evaluation sees it.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub struct Snapshot {
     pub environment: Environment,
     /// What is evaluated.
     pub ruleset: Ruleset,
+    /// What OFREP answers are joined from.
+    pub fragments: Fragments,
     /// When its revision was committed; later with every revision.
     pub moved_at: Timestamp,
     /// What it was compiled from.
@@ -272,6 +274,7 @@ fn compile(scope: &Scope, bundle: RulesetBundle) -> Result<Snapshot, StoreError>
         number: bundle.environment.number,
         flagsmith: flagsmith::View::new(&source, &numbers, &ruleset, bundle.moved_at),
         environment,
+        fragments: Fragments::new(scope, &source.flags, &ruleset),
         ruleset,
         moved_at: bundle.moved_at,
         source,

@@ -1,6 +1,7 @@
 //! The one HTTP listener: every route, its limits and its middleware.
 
 mod exposition;
+mod exposure;
 pub mod flagsmith;
 mod health;
 mod ingest;

@@ -17,6 +17,7 @@ mod harness;
 mod import;
 mod kills;
 mod notebooks;
+mod ofrep;
 mod poison;
 mod pressure;
 mod quarantine;
