@@ -3,6 +3,7 @@
 mod exposition;
 mod exposure;
 pub mod flagsmith;
+mod gatekeeper;
 mod health;
 mod ingest;
 mod metrics;
@@ -34,6 +35,7 @@ pub fn router(app: App) -> Router {
             Router::new()
                 .route("/ofrep/v1/evaluate/flags", post(ofrep::bulk))
                 .route("/ofrep/v1/evaluate/flags/{*key}", post(ofrep::single))
+                .route("/flags/evaluate", get(gatekeeper::evaluate))
                 .route("/ingest/v1/events", post(ingest::native::events))
                 .route("/v1/track", post(ingest::segment::track))
                 .route("/v1/identify", post(ingest::segment::identify))
@@ -58,7 +60,7 @@ pub fn router(app: App) -> Router {
 fn cors() -> CorsLayer {
     CorsLayer::new()
         .allow_origin(Any)
-        .allow_methods([Method::POST, Method::OPTIONS])
+        .allow_methods([Method::GET, Method::POST, Method::OPTIONS])
         .allow_headers([
             header::AUTHORIZATION,
             header::CONTENT_TYPE,

@@ -13,6 +13,7 @@ mod command_line;
 mod crash;
 mod docs;
 mod formats;
+mod gatekeeper;
 mod harness;
 mod import;
 mod kills;
