@@ -31,6 +31,8 @@ pub struct Snapshot {
     pub environment: Environment,
     /// What is evaluated.
     pub ruleset: Ruleset,
+    /// What OFREP answers are joined from.
+    pub fragments: Fragments,
     /// When its revision was committed; later with every revision.
     pub moved_at: Timestamp,
     /// What it was compiled from.
@@ -41,8 +43,6 @@ pub struct Snapshot {
     pub flagsmith: flagsmith::View,
     /// The document for local evaluation, made when somebody asks.
     pub document: OnceLock<Result<Bytes, Vec<String>>>,
-    /// What OFREP answers are joined from.
-    pub fragments: Fragments,
     /// How OFREP's clients hear of changes, as a member of its answers.
     pub event_streams: Box<[u8]>,
     /// The runs of each flag, newest first.
@@ -254,7 +254,6 @@ fn compile(scope: &Scope, bundle: RulesetBundle) -> Result<Snapshot, StoreError>
     }
     let segments = bundle.segments.iter().map(|segment| segment.decode()).collect::<Result<Vec<Segment>, _>>()?;
     let environment: Environment = bundle.environment.decode()?;
-    let fragments = Fragments::of(scope, &flags);
     let source = RulesetSource {
         revision: bundle.revision,
         flags,
@@ -281,7 +280,7 @@ fn compile(scope: &Scope, bundle: RulesetBundle) -> Result<Snapshot, StoreError>
         flagsmith: flagsmith::View::new(&source, &numbers, &ruleset, bundle.moved_at),
         event_streams: ofrep::stream::member(&environment.hash_key),
         environment,
-        fragments: fragments.settled(&ruleset),
+        fragments: Fragments::new(scope, &source.flags, &ruleset),
         ruleset,
         moved_at: bundle.moved_at,
         source,

@@ -1,7 +1,9 @@
 //! The one HTTP listener: every route, its limits and its middleware.
 
 mod exposition;
+mod exposure;
 pub mod flagsmith;
+mod gatekeeper;
 mod health;
 mod ingest;
 mod metrics;
@@ -34,6 +36,7 @@ pub fn router(app: App) -> Router {
                 .route("/ofrep/v1/evaluate/flags", post(ofrep::bulk))
                 .route("/ofrep/v1/evaluate/flags/{*key}", post(ofrep::single))
                 .route("/ofrep/v1/streams/{key}", get(ofrep::stream::updates))
+                .route("/flags/evaluate", get(gatekeeper::evaluate))
                 .route("/ingest/v1/events", post(ingest::native::events))
                 .route("/v1/track", post(ingest::segment::track))
                 .route("/v1/identify", post(ingest::segment::identify))

@@ -14,6 +14,7 @@ mod crash;
 mod docs;
 mod flagsmith;
 mod formats;
+mod gatekeeper;
 mod harness;
 mod import;
 mod kills;

@@ -12,10 +12,10 @@ use liftgate_evaluator::Context;
 
 use super::{
     answer::{self, Failure, Tail, member},
-    context, etag, exposure,
+    context, etag,
     refusal::Refusal,
 };
-use crate::{access::EnvironmentCaller, app::App, problem::ApiError, rulesets::Snapshot};
+use crate::{access::EnvironmentCaller, app::App, http::exposure, problem::ApiError, rulesets::Snapshot};
 
 /// Room for what stands around the flags.
 const AROUND_BYTES: usize = 1_024;

@@ -32,27 +32,20 @@ enum Pieces {
     /// The whole answer up to the end of its metadata.
     Fixed(Box<[u8]>),
     /// `{"key":..,"value":..,"variant":..,"reason":"` of each variation by its key, and `","metadata":{..` of all.
-    Varies { variations: Box<[(Box<str>, Box<[u8]>)]>, metadata: Box<[u8]>, is_fixed: bool },
+    Varies { variations: Box<[(Box<str>, Box<[u8]>)]>, metadata: Box<[u8]> },
 }
 
 impl Fragments {
-    /// Writes the pieces of flags.
-    pub fn of(scope: &Scope, flags: &[FlagSource]) -> Self {
+    /// Writes the pieces of the flags that a ruleset was compiled from.
+    pub fn new(scope: &Scope, flags: &[FlagSource], ruleset: &Ruleset) -> Self {
         let mut set = Vec::new();
         member(&mut set, "flagSetId", &scope.to_string());
-        let mut pieces: Vec<FlagFragments> = flags.iter().map(|source| FlagFragments::of(&set, source)).collect();
+        let mut pieces: Vec<FlagFragments> =
+            flags.iter().map(|source| FlagFragments::new(&set, source, ruleset)).collect();
         pieces.sort_by(|left, right| left.key.cmp(&right.key));
         pieces.dedup_by(|left, right| left.key == right.key);
         let bytes = pieces.iter().map(FlagFragments::bytes).sum();
         Self { flags: pieces.into(), set: set.into(), bytes }
-    }
-
-    /// Makes one piece of each flag that serves everybody the same.
-    pub fn settled(mut self, ruleset: &Ruleset) -> Self {
-        for flag in &mut self.flags {
-            flag.settle(ruleset);
-        }
-        self
     }
 
     /// The flags, in the order of their keys.
@@ -78,7 +71,7 @@ impl Fragments {
 }
 
 impl FlagFragments {
-    fn of(set: &[u8], FlagSource { flag, state, revision }: &FlagSource) -> Self {
+    fn new(set: &[u8], FlagSource { flag, state, revision }: &FlagSource, ruleset: &Ruleset) -> Self {
         let has_fractions = has_fractions(flag);
         let variations = flag
             .variations
@@ -88,26 +81,21 @@ impl FlagFragments {
         metadata.extend_from_slice(set);
         metadata.push(b',');
         member(&mut metadata, "version", &revision.to_string());
-        Self {
-            key: flag.key.as_str().into(),
-            pieces: Pieces::Varies {
-                variations: variations.collect(),
-                metadata: metadata.into(),
-                is_fixed: is_fixed(state),
-            },
-        }
+        let pieces = Pieces::Varies { variations: variations.collect(), metadata: metadata.into() };
+        let varies = Self { key: flag.key.as_str().into(), pieces };
+        if is_fixed(state) { varies.settled(ruleset) } else { varies }
     }
 
-    fn settle(&mut self, ruleset: &Ruleset) {
-        let Pieces::Varies { is_fixed: true, .. } = &self.pieces else { return };
+    /// The same as one piece, unless the flag is broken.
+    fn settled(self, ruleset: &Ruleset) -> Self {
         let nobody = Context::default();
         let evaluation = ruleset.evaluate(&self.key, &nobody);
         let (Some(variation), Reason::Static | Reason::Disabled) = (evaluation.variation, evaluation.reason) else {
-            return;
+            return self;
         };
         let mut whole = Vec::new();
         self.write(&mut whole, variation, evaluation.reason);
-        self.pieces = Pieces::Fixed(whole.into());
+        Self { pieces: Pieces::Fixed(whole.into()), key: self.key }
     }
 
     /// The key of the flag.
@@ -127,7 +115,7 @@ impl FlagFragments {
     pub fn write(&self, body: &mut Vec<u8>, variation: &str, reason: Reason) {
         match &self.pieces {
             Pieces::Fixed(whole) => body.extend_from_slice(whole),
-            Pieces::Varies { variations, metadata, .. } => {
+            Pieces::Varies { variations, metadata } => {
                 let head = variations.iter().find(|(key, _)| **key == *variation);
                 body.extend_from_slice(head.map_or(&[][..], |(_, head)| head));
                 body.extend_from_slice(reason.as_str().as_bytes());
@@ -139,7 +127,7 @@ impl FlagFragments {
     fn bytes(&self) -> usize {
         let pieces = match &self.pieces {
             Pieces::Fixed(whole) => whole.len(),
-            Pieces::Varies { variations, metadata, .. } => {
+            Pieces::Varies { variations, metadata } => {
                 metadata.len() + variations.iter().map(|(_, head)| head.len()).max().unwrap_or(0)
             }
         };
@@ -189,9 +177,8 @@ mod tests {
     fn fragments(flags: Value) -> Fragments {
         let flags: Vec<FlagSource> = serde_json::from_value(flags).unwrap();
         let scope = Scope::environment(Key::new("shop").unwrap(), Key::new("production").unwrap());
-        let fragments = Fragments::of(&scope, &flags);
-        let ruleset = Ruleset::compile(RulesetSource { flags, ..RulesetSource::default() });
-        fragments.settled(&ruleset)
+        let ruleset = Ruleset::compile(RulesetSource { flags: flags.clone(), ..RulesetSource::default() });
+        Fragments::new(&scope, &flags, &ruleset)
     }
 
     fn text(bytes: &[u8]) -> &str {

@@ -5,7 +5,6 @@ mod answer;
 mod bulk;
 mod context;
 mod etag;
-mod exposure;
 mod fragments;
 mod refusal;
 mod single;

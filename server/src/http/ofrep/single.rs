@@ -10,10 +10,10 @@ use axum::{
 
 use super::{
     answer::{self, Failure, Tail},
-    context, exposure,
+    context,
     refusal::Refusal,
 };
-use crate::{access::EnvironmentCaller, app::App, problem::ApiError};
+use crate::{access::EnvironmentCaller, app::App, http::exposure, problem::ApiError};
 
 /// Room for an answer whose value is not large.
 const ANSWER_BYTES: usize = 512;
