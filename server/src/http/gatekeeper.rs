@@ -38,7 +38,7 @@ pub async fn evaluate(
     parameters: Result<Query<Parameters>, QueryRejection>,
 ) -> Result<Json<BTreeMap<String, bool>>, ApiError> {
     let context = Context::user(user_id(parameters)?);
-    let EnvironmentCaller { snapshot } = &caller;
+    let EnvironmentCaller { snapshot, .. } = &caller;
     let now = app.clock.now();
     let mut answer = BTreeMap::new();
     for source in snapshot.source.flags.iter().filter(|source| source.flag.kind == FlagKind::Boolean) {
