@@ -2,6 +2,10 @@
 //! is here: disabled, individual targets, rules, fallthrough. Prerequisites, which need other flags, come
 //! between the first two, in [`crate::prerequisites`].
 
+mod explain;
+
+pub(crate) use self::explain::Steps;
+
 use crate::context::{AttributeRef, Subject};
 use crate::evaluation::{Assignment, Reason};
 use crate::line::Line;
@@ -186,6 +190,11 @@ impl CompiledFlag {
                 Outcome::NoUnit(unit) => missing_unit = missing_unit.or(Some(unit)),
             }
         }
+        self.fall_through(context, missing_unit)
+    }
+
+    #[inline]
+    fn fall_through<'r, 'c>(&'r self, context: &'c Context, mut missing_unit: Option<&'r str>) -> Served<'r, 'c> {
         let (variation, assignment, reason) = match self.serve(&self.fallthrough, context) {
             Outcome::Serves { variation, place, by_bucket } => {
                 (variation, place, if by_bucket { Reason::Split } else { self.plain })

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`ruleset`] | all flags of an environment, compiled; `evaluate` and `evaluate_all` |
 //! | [`evaluation`], [`context`] | the answer; what the caller tells |
+//! | [`explanation`] | how it came to the answer, step by step |
 //! | [`flag`], [`flag_state`], [`serve`] | what people write: variations; targets, rules; variation, split, ramp |
 //! | [`prerequisite`] | what other flags have to serve first |
 //! | [`condition`], [`predicate`], [`segment`] | for whom |
@@ -56,6 +57,7 @@ pub mod condition;
 pub mod context;
 pub mod error;
 pub mod evaluation;
+pub mod explanation;
 pub mod flag;
 pub mod flag_state;
 pub mod flagsmith;
@@ -73,8 +75,10 @@ pub mod share;
 pub mod timestamp;
 pub mod validate;
 
+mod brief;
 mod check;
 mod compiled_flag;
+mod explain;
 mod link;
 mod matcher;
 mod prerequisites;
@@ -89,6 +93,7 @@ pub use condition::Condition;
 pub use context::{Context, TARGETING_KEY};
 pub use error::Error;
 pub use evaluation::{Assignment, CONTROL, Evaluation, EvaluationError, Reason, TREATMENT};
+pub use explanation::Explanation;
 pub use flag::{Flag, FlagKind, OFF, ON, Variation};
 pub use flag_state::{FlagState, Rule, Target};
 pub use key::{KEY_BYTES_MAX, Key};

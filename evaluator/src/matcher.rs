@@ -1,5 +1,9 @@
 //! A condition tree made ready for evaluation: checks and indices of segments, no names to look up.
 
+mod explain;
+
+pub(crate) use self::explain::Explainer;
+
 use crate::check::{Check, Refusal};
 use crate::context::Subject;
 use crate::flagsmith::segment_check::SegmentCheck;

@@ -43,10 +43,10 @@ pub(crate) enum Standing {
 pub(crate) type Memory = [Option<Standing>];
 
 /// What the steps so far have come to; only earlier ones are read.
-type Standings = [Standing; STEPS_MAX];
+pub(crate) type Standings = [Standing; STEPS_MAX];
 
 impl Need {
-    fn is_met(&self, standings: &Standings) -> bool {
+    pub(crate) fn is_met(&self, standings: &Standings) -> bool {
         match standings[self.step] {
             Standing::Disabled => false,
             Standing::Serves(variation) => self.variations.contains(&variation),
@@ -69,7 +69,14 @@ impl Prerequisites {
         Some(self.steps[unmet.step].slot)
     }
 
-    fn walk(&self, slots: &[Slot], segments: &Segments, subject: Subject<'_>, memory: &mut Memory) -> Standings {
+    /// What each step comes to.
+    pub(crate) fn walk(
+        &self,
+        slots: &[Slot],
+        segments: &Segments,
+        subject: Subject<'_>,
+        memory: &mut Memory,
+    ) -> Standings {
         let mut standings = [Standing::Disabled; STEPS_MAX];
         for (index, step) in self.steps.iter().enumerate() {
             let remembered = memory.get(step.slot).copied().flatten();

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::compiled_flag::Served;
+use crate::compiled_flag::{CompiledFlag, Served};
 use crate::context::{AttributeRef, Subject, TARGETING_KEY};
 use crate::prerequisites::Memory;
 use crate::problem::Problem;
@@ -172,13 +172,26 @@ impl Ruleset {
 
     #[inline]
     fn evaluate_one<'r, 'c>(&'r self, flag: &str, context: &'c Context, now: Option<Timestamp>) -> Evaluation<'r, 'c> {
-        match self.index.get(flag) {
-            Some(slot) => self.answer(&self.slots[*slot], context, now, &mut []),
-            None => Evaluation {
-                flag: Cow::Owned(flag.to_owned()),
-                ..failed("", self.revision, EvaluationError::FlagNotFound)
-            },
+        match self.slot(flag) {
+            Some(slot) => self.answer(slot, context, now, &mut []),
+            None => self.unknown(flag),
         }
+    }
+
+    pub(crate) fn unknown(&self, flag: &str) -> Evaluation<'static, 'static> {
+        Evaluation { flag: Cow::Owned(flag.to_owned()), ..failed("", self.revision, EvaluationError::FlagNotFound) }
+    }
+
+    pub(crate) fn slot(&self, flag: &str) -> Option<&Slot> {
+        self.index.get(flag).map(|slot| &self.slots[*slot])
+    }
+
+    pub(crate) fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    pub(crate) fn segments(&self) -> &Segments {
+        &self.segments
     }
 
     fn evaluate_each<'r, 'c>(
@@ -215,28 +228,39 @@ impl Ruleset {
             _ => None,
         };
         let prerequisite = unmet.map(|slot| &*self.slots[slot].key);
-        let Served { variation, reason, rule, assignment, missing_unit } = match prerequisite {
+        let served = match prerequisite {
             Some(_) => flag.without_prerequisite(),
             None => flag.evaluate(subject, &self.segments),
         };
-        let variation = flag.variation(variation);
-        Evaluation {
-            flag: Cow::Borrowed(&slot.key),
-            revision: slot.revision,
-            value: Some(&variation.value),
-            variation: Some(&variation.key),
-            enabled: variation.enabled && reason != Reason::Disabled && prerequisite.is_none(),
-            reason,
-            rule,
-            prerequisite,
-            assignment,
-            missing_unit,
-            error: None,
-        }
+        answered(slot, flag, served, prerequisite)
     }
 }
 
-fn failed<'r, 'c>(flag: &'r str, revision: u64, error: EvaluationError) -> Evaluation<'r, 'c> {
+#[inline]
+pub(crate) fn answered<'r, 'c>(
+    slot: &'r Slot,
+    flag: &'r CompiledFlag,
+    served: Served<'r, 'c>,
+    prerequisite: Option<&'r str>,
+) -> Evaluation<'r, 'c> {
+    let Served { variation, reason, rule, assignment, missing_unit } = served;
+    let variation = flag.variation(variation);
+    Evaluation {
+        flag: Cow::Borrowed(&slot.key),
+        revision: slot.revision,
+        value: Some(&variation.value),
+        variation: Some(&variation.key),
+        enabled: variation.enabled && reason != Reason::Disabled && prerequisite.is_none(),
+        reason,
+        rule,
+        prerequisite,
+        assignment,
+        missing_unit,
+        error: None,
+    }
+}
+
+pub(crate) fn failed<'r, 'c>(flag: &'r str, revision: u64, error: EvaluationError) -> Evaluation<'r, 'c> {
     Evaluation {
         flag: Cow::Borrowed(flag),
         revision,

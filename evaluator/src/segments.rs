@@ -21,8 +21,16 @@ pub(crate) struct Segments {
     by_key: HashMap<Key, Result<usize, String>>,
 }
 
+/// What decides whether a unit is in a segment.
+pub(crate) enum Membership<'s> {
+    Included,
+    Excluded,
+    ByCondition(&'s Matcher),
+}
+
 #[derive(Debug)]
 struct CompiledSegment {
+    key: Box<str>,
     included: TextSet,
     excluded: TextSet,
     when: Matcher,
@@ -67,18 +75,33 @@ impl Segments {
 
     /// Whether the unit is in the segment.
     pub(crate) fn has(&self, index: usize, subject: Subject<'_>) -> bool {
+        match self.membership(index, subject.context) {
+            Membership::Included => true,
+            Membership::Excluded => false,
+            Membership::ByCondition(when) => when.is_met(subject, self),
+        }
+    }
+
+    /// What decides whether the unit is in the segment.
+    #[inline]
+    pub(crate) fn membership(&self, index: usize, context: &Context) -> Membership<'_> {
         let segment = &self.compiled[index];
         if !(segment.included.is_empty() && segment.excluded.is_empty())
-            && let Some(unit_id) = self.user.unit_id(subject.context)
+            && let Some(unit_id) = self.user.unit_id(context)
         {
             if segment.excluded.contains(unit_id) {
-                return false;
+                return Membership::Excluded;
             }
             if segment.included.contains(unit_id) {
-                return true;
+                return Membership::Included;
             }
         }
-        segment.when.is_met(subject, self)
+        Membership::ByCondition(&segment.when)
+    }
+
+    /// The key of a usable segment.
+    pub(crate) fn key(&self, index: usize) -> &str {
+        &self.compiled[index].key
     }
 
     /// Whether the segment has other units at another time.
@@ -135,6 +158,7 @@ impl Segments {
         if problems.is_empty() {
             self.by_key.insert(segment.key.clone(), Ok(self.compiled.len()));
             self.compiled.push(CompiledSegment {
+                key: segment.key.as_str().into(),
                 included: set(&segment.included),
                 excluded: set(&segment.excluded),
                 needs_time: when.needs_time(self),

@@ -1,6 +1,7 @@
 //! Behaviour of the crate as its users see it, in one binary because linking is slow.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod explain;
 mod flagsmith;
 mod history;
 mod laws;
@@ -11,6 +12,7 @@ mod time;
 mod validation;
 mod vectors;
 mod wire;
+mod worlds;
 
 use liftgate_evaluator::{Flag, FlagSource, FlagState, Key, Ruleset, RulesetSource, Serve};
 use serde_json::Value;
