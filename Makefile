@@ -58,6 +58,10 @@ bench-stats: toolchain ## The statistics beside gbstats in the same run: microse
 	[ -x "$(NOTEBOOKS_VENV)/bin/python" ] || deploy/test-deps.sh "$(VENV)"
 	"$(NOTEBOOKS_VENV)/bin/python" bench/stats/compare.py --speed "$(CARGO_TARGET_DIR)/release/examples/speed"
 
+.PHONY: bench-peers
+bench-peers: toolchain ## One evaluation beside the engines of Eppo, GrowthBook, Unleash, flagd and JSONLogic in the same run: ns, and the ratio
+	cd bench && cargo run --release --locked -p liftgate-bench-peers
+
 FUZZ_SECONDS ?= 300
 
 .PHONY: fuzz

@@ -37,7 +37,7 @@ install() {
 }
 install "" "$root/webhooks/tests/requirements.txt"
 install "-clickhouse" "$root/store/tests/clickhouse/requirements.txt" --no-deps
-# The clients of Segment and RudderStack that the server's tests run: npm packages by lockfile, Python's beside the others.
+# The clients (Segment, RudderStack, Flagsmith, OpenFeature) that the server's tests run: npm packages by lockfile, Python's beside the others.
 clients="$root/server/tests/it/clients"
 install "-clients" "$clients/requirements.txt"
 installed="$(dirname "$venv")/clients"

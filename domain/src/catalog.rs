@@ -38,6 +38,12 @@ pub trait Catalog: Send + Sync {
     /// The only `now` that decisions see.
     async fn now(&self) -> Result<Timestamp, StoreError>;
 
+    /// Wakes when another process may have committed a change; `None` where only looking tells. Signals may be lost:
+    /// who waits for one also looks from time to time.
+    fn wakes(&self) -> Option<tokio::sync::watch::Receiver<()>> {
+        None
+    }
+
     /// Applies a change: all of it with its log entry, events and deliveries, or nothing.
     ///
     /// `Conflict` when a compare fails, `NotFound` when the owning scope (or what is archived or revoked) is not there,

@@ -14,6 +14,7 @@
 //! | [`mod@bucket`], [`line`], [`range`], [`share`] | where a unit stands, by which hash; who gets what; how many |
 //! | [`run`] | which arm a unit was in, at any time in the past |
 //! | [`flagsmith`] | the engine of Flagsmith, with its own contexts and results |
+//! | [`dialect`] | where other flag services place a unit, to move over with every assignment unchanged |
 //! | [`key`], [`timestamp`], [`error`] | names, times, what is refused |
 //!
 //! ```
@@ -55,6 +56,7 @@
 pub mod bucket;
 pub mod condition;
 pub mod context;
+pub mod dialect;
 pub mod error;
 pub mod evaluation;
 pub mod explanation;

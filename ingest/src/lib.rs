@@ -3,15 +3,16 @@
 //! A receipt means: on this node's disk, and counted exactly once within the deduplication window.
 //!
 //! ```text
-//! native::parse --------> admission -> door -> writer (log, sync) -> receipt
-//! segment_api::parse --^                         |   |
-//!                                                |   +-> quarantine: kept until replayed or discarded
-//!                                                +-> sealed batch -> appender -> Warehouse -> release
+//! native::parse -------------> admission -> door -> writer (log, sync) -> receipt
+//! segment_api::parse -------^                         |   |
+//! flagsmith_events::parse --^                         |   |
+//!                                                     |   +-> quarantine: kept until replayed or discarded
+//!                                                     +-> sealed batch -> appender -> Warehouse -> release
 //! ```
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`native`], [`segment_api`] | the wire formats; `raw_event` is what any is read into, `receipt` the answer |
+//! | [`native`], [`segment_api`], [`flagsmith_events`] | the wire formats; `raw_event` is what any is read into, `receipt` the answer |
 //! | `json_cursor`, `object`, `wire_time`, `units`, `fault`, `fuzz` | what the formats share: reading once, what is wrong, the laws |
 //! | `ingest`, `open`, `config` | the handle, starting and stopping |
 //! | `gate`, `disk_space` | whether anything may be admitted at all |
@@ -50,6 +51,7 @@ mod error;
 mod exposure;
 mod failpoints;
 mod fault;
+pub mod flagsmith_events;
 mod folder;
 mod frame;
 #[doc(hidden)]

@@ -21,48 +21,72 @@ const CACHED_MAX: usize = 10_000;
 /// The longest key that is looked at.
 const KEY_BYTES_MAX: usize = 512;
 
-/// Credentials that were looked up lately, by lookup.
+/// Credentials that were looked up lately, by lookup: the plain text of client keys, which are public, and the SHA-256
+/// of everything else.
 #[derive(Default)]
-pub struct CredentialCache(RwLock<HashMap<String, (Credential, Timestamp)>>);
+pub struct CredentialCache(RwLock<Cached>);
+
+#[derive(Default)]
+struct Cached {
+    by_lookup: HashMap<String, (Arc<Credential>, Timestamp)>,
+    /// How often everything was forgotten.
+    cleared: u64,
+}
 
 impl CredentialCache {
     /// Forgets everything: after keys changed.
     pub fn clear(&self) {
-        self.0.write().expect("no holder of this lock panics").clear();
-    }
-
-    fn get(&self, lookup: &str, now: Timestamp) -> Option<Credential> {
-        let cached = self.0.read().expect("no holder of this lock panics");
-        cached.get(lookup).filter(|(_, until)| *until > now).map(|(credential, _)| credential.clone())
-    }
-
-    fn put(&self, lookup: String, credential: Credential, now: Timestamp) {
         let mut cached = self.0.write().expect("no holder of this lock panics");
-        if cached.len() >= CACHED_MAX {
-            cached.clear();
+        cached.by_lookup.clear();
+        cached.cleared += 1;
+    }
+
+    fn get(&self, lookup: &str, now: Timestamp) -> Option<Arc<Credential>> {
+        let cached = self.0.read().expect("no holder of this lock panics");
+        cached.by_lookup.get(lookup).filter(|(_, until)| *until > now).map(|(credential, _)| credential.clone())
+    }
+
+    fn cleared(&self) -> u64 {
+        self.0.read().expect("no holder of this lock panics").cleared
+    }
+
+    /// Remembers what was read, unless everything was forgotten since: it may have been read before a key was revoked.
+    fn put(&self, lookup: String, credential: &Arc<Credential>, now: Timestamp, cleared: u64) {
+        let mut cached = self.0.write().expect("no holder of this lock panics");
+        if cached.cleared != cleared {
+            return;
         }
-        cached.insert(lookup, (credential, now.plus_millis(CACHE_MS)));
+        if cached.by_lookup.len() >= CACHED_MAX {
+            cached.by_lookup.clear();
+        }
+        cached.by_lookup.insert(lookup, (credential.clone(), now.plus_millis(CACHE_MS)));
     }
 }
 
-/// Secrets are looked up by their SHA-256, so the comparison tells nothing of the secret itself.
-async fn find(app: &App, secret: &str) -> Result<Option<Credential>, ApiError> {
-    if secret.is_empty() || secret.len() > KEY_BYTES_MAX {
+/// The credential of a presented key. Client keys are public and found by their plain text; secrets are looked up by their
+/// SHA-256, so the comparison tells nothing of the secret itself.
+async fn find(app: &App, presented: &str) -> Result<Option<Arc<Credential>>, ApiError> {
+    if presented.is_empty() || presented.len() > KEY_BYTES_MAX {
         return Ok(None);
     }
     let now = app.clock.now();
-    for lookup in [lookup_of_secret(secret), secret.to_owned()] {
-        // A public lookup opens client keys only: knowing a stored hash must open nothing, cached or not.
-        let public = lookup == secret;
-        let opens = |found: &Credential| public == (found.kind == CredentialKind::Client);
-        if let Some(credential) = app.credentials.get(&lookup, now).filter(opens) {
-            return Ok(Some(credential));
-        }
+    // A plain lookup opens client keys only: knowing a stored hash must open nothing, cached or not.
+    let is_client = |found: &Credential| found.kind == CredentialKind::Client;
+    if let Some(credential) = app.credentials.get(presented, now).filter(|found| is_client(found)) {
+        return Ok(Some(credential));
+    }
+    let lookup = lookup_of_secret(presented);
+    if let Some(credential) = app.credentials.get(&lookup, now).filter(|found| !is_client(found)) {
+        return Ok(Some(credential));
+    }
+    for (lookup, opens_clients) in [(presented.to_owned(), true), (lookup, false)] {
+        let cleared = app.credentials.cleared();
         if let Some(credential) = app.catalog.credential(&lookup).await?
             && credential.revoked_at.is_none()
-            && opens(&credential)
+            && is_client(&credential) == opens_clients
         {
-            app.credentials.put(lookup, credential.clone(), now);
+            let credential = Arc::new(credential);
+            app.credentials.put(lookup, &credential, now, cleared);
             return Ok(Some(credential));
         }
     }
@@ -182,9 +206,9 @@ impl FromRequestParts<App> for Caller {
             ApiError::new(StatusCode::UNAUTHORIZED, "token_missing", "this call needs a named token")
                 .next("send it as `Authorization: Bearer TOKEN`; the first one is in `admin-token` in the data folder")
         })?;
-        match find(app, given).await? {
+        match find(app, given).await?.as_deref() {
             Some(Credential { kind: CredentialKind::Token, name, role: Some(role), scope, .. }) => {
-                Ok(Self { name, role, scope, lookup: lookup_of_secret(given) })
+                Ok(Self { name: name.clone(), role: *role, scope: scope.clone(), lookup: lookup_of_secret(given) })
             }
             Some(_) => Err(ApiError::new(
                 StatusCode::UNAUTHORIZED,

@@ -4,7 +4,7 @@ use std::{
     ops::Deref,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -12,10 +12,12 @@ use liftgate_domain::{Applied, Catalog, Change, Clock, Entropy, Warehouse};
 use liftgate_ingest::{ExposureSender, Ingest};
 use liftgate_scheduler::{ExposureLoss, Scheduler};
 use liftgate_webhooks::{Dispatcher, guard::AllowList};
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{Notify, Semaphore, broadcast};
 use tokio_util::sync::CancellationToken;
 
-use crate::{access::CredentialCache, config::Config, problem::ApiError, rulesets::Rulesets, warehouse::Engine};
+use crate::{
+    access::CredentialCache, config::Config, problem::ApiError, rulesets::Rulesets, usage::Usage, warehouse::Engine,
+};
 
 /// The composition, shared by all handlers.
 #[derive(Clone)]
@@ -61,6 +63,10 @@ pub struct Parts {
     pub ready: AtomicBool,
     /// Evaluations answered since the start.
     pub evaluations: AtomicU64,
+    /// What applications say that they looked at.
+    pub usage: Usage,
+    /// Room for streams of updates.
+    pub streams: Arc<Semaphore>,
     /// Ends streams and loops.
     pub stop: CancellationToken,
 }
@@ -74,6 +80,11 @@ impl Deref for App {
 }
 
 impl Parts {
+    /// Counts evaluations that were answered.
+    pub fn count_evaluations(&self, count: usize) {
+        self.evaluations.fetch_add(u64::try_from(count).unwrap_or(0), Ordering::Relaxed);
+    }
+
     /// Applies a change and makes it visible on this node before answering.
     pub async fn apply(&self, change: Change) -> Result<Applied, ApiError> {
         let applied = self.catalog.apply(change).await?;

@@ -100,6 +100,26 @@ impl ApiError {
         &self.0.detail
     }
 
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        self.0.code
+    }
+
+    /// The status.
+    pub fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// The next step.
+    pub fn next_step(&self) -> Option<&str> {
+        self.0.next.as_deref()
+    }
+
+    /// When the caller should come back, in seconds.
+    pub fn retry_after_s(&self) -> Option<u64> {
+        self.0.retry_after_s
+    }
+
     /// Asks the caller to come back.
     pub fn retry_after(mut self, seconds: u64) -> Self {
         self.0.retry_after_s = Some(seconds);
@@ -142,7 +162,7 @@ impl From<crate::table::Error> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let status = StatusCode::from_u16(self.0.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let status = self.status();
         let retry_after_s = self.0.retry_after_s;
         let mut response = (status, Json(self.0)).into_response();
         let headers = response.headers_mut();

@@ -2,17 +2,23 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use liftgate_domain::{
     Attributed, Attribution, Catalog, Environment, RulesetBundle, Run, Scope, StoreError, Timestamp,
 };
 use liftgate_evaluator::{
     Design, EnvironmentNames, Flag, FlagSource, FlagState, Ruleset, RulesetSource, Segment, Serve,
 };
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
+
+use crate::http::{
+    flagsmith,
+    ofrep::{self, Fragments},
+};
 
 /// One environment as evaluation sees it.
 #[derive(Debug)]
@@ -25,13 +31,48 @@ pub struct Snapshot {
     pub environment: Environment,
     /// What is evaluated.
     pub ruleset: Ruleset,
+    /// What OFREP answers are joined from.
+    pub fragments: Fragments,
+    /// When its revision was committed; later with every revision.
+    pub moved_at: Timestamp,
+    /// What it was compiled from.
+    pub source: RulesetSource,
+    /// The numbers of what it was compiled from.
+    pub numbers: Numbers,
+    /// The same in the words of Flagsmith's protocol.
+    pub flagsmith: flagsmith::View,
+    /// The document for local evaluation, made when somebody asks.
+    pub document: OnceLock<Result<Bytes, Vec<String>>>,
+    /// How OFREP's clients hear of changes, as a member of its answers.
+    pub event_streams: Box<[u8]>,
     /// The runs of each flag, newest first.
     runs: HashMap<String, Vec<Run>>,
     /// The runs whose rule reaches every unit. Of the others nobody can tell from a unit alone whether it was in.
     reach_everyone: HashSet<u64>,
 }
 
+/// Numbers that a foreign protocol shows, by key.
+#[derive(Debug, Default)]
+pub struct Numbers {
+    /// Of flags.
+    pub flags: HashMap<String, u64>,
+}
+
+impl Numbers {
+    /// The number of a flag.
+    pub fn flag(&self, key: &str) -> u64 {
+        self.flags.get(key).copied().unwrap_or_default()
+    }
+}
+
 impl Snapshot {
+    /// The control variation of a flag's newest run.
+    pub fn control_of(&self, flag: &str) -> Option<&str> {
+        let source = self.source.flags.iter().find(|it| it.flag.key.as_str() == flag)?;
+        let serves = source.state.rules.iter().map(|rule| &rule.serve).chain(&source.state.fallthrough);
+        serves.filter_map(|serve| flagsmith::view::control_of(&source.flag, serve)).next()
+    }
+
     /// The variation that a ramp's run rolls out; `None` for experiments and runs that are not known.
     pub fn treatment_of(&self, flag: &str, run: u64) -> Option<&str> {
         let run = self.runs.get(flag)?.iter().find(|known| known.number() == run)?;
@@ -52,6 +93,8 @@ struct All {
 pub struct Rulesets {
     catalog: Arc<dyn Catalog>,
     all: ArcSwap<All>,
+    /// Who listens to an environment.
+    watched: std::sync::Mutex<HashMap<Scope, watch::Sender<Arc<Snapshot>>>>,
     /// Two refreshes at once could put an older snapshot over a newer one. Holds the revisions of environments that
     /// are archived, so that they are not read again and again.
     refreshing: Mutex<HashMap<Scope, u64>>,
@@ -60,8 +103,12 @@ pub struct Rulesets {
 impl Rulesets {
     /// Loads every environment of the catalog.
     pub async fn load(catalog: Arc<dyn Catalog>) -> Result<Arc<Self>, StoreError> {
-        let rulesets =
-            Arc::new(Self { catalog, all: ArcSwap::from_pointee(All::default()), refreshing: Mutex::default() });
+        let rulesets = Arc::new(Self {
+            catalog,
+            all: ArcSwap::from_pointee(All::default()),
+            watched: std::sync::Mutex::default(),
+            refreshing: Mutex::default(),
+        });
         rulesets.refresh_stale().await?;
         Ok(rulesets)
     }
@@ -69,6 +116,20 @@ impl Rulesets {
     /// The snapshot of an environment.
     pub fn get(&self, scope: &Scope) -> Option<Arc<Snapshot>> {
         self.all.load().by_scope.get(scope).cloned()
+    }
+
+    /// The snapshot of the environment with this hash key.
+    pub fn with_hash_key(&self, hash_key: &str) -> Option<Arc<Snapshot>> {
+        let all = self.all.load();
+        all.by_scope.values().find(|it| it.environment.hash_key == hash_key && !hash_key.is_empty()).cloned()
+    }
+
+    /// The snapshots of an environment as they come; the receiver ends with the environment.
+    pub fn watch(&self, scope: &Scope) -> Option<watch::Receiver<Arc<Snapshot>>> {
+        let current = self.get(scope)?;
+        let mut watched = self.watched.lock().expect("no holder of this lock panics");
+        let sender = watched.entry(scope.clone()).or_insert_with(|| watch::Sender::new(current));
+        Some(sender.subscribe())
     }
 
     /// The snapshots of all environments, in no order.
@@ -116,7 +177,11 @@ impl Rulesets {
 
     async fn reload(&self, scope: &Scope) -> Result<(), StoreError> {
         let bundle = self.catalog.ruleset(scope).await?;
-        let snapshot = bundle.map(|bundle| compile(scope, bundle)).transpose()?.map(Arc::new);
+        let owner = scope.clone();
+        // Thousands of flags take a while: not on the threads that answer requests.
+        let compiled = tokio::task::spawn_blocking(move || bundle.map(|it| compile(&owner, it)).transpose()).await;
+        let compiled = compiled.map_err(|error| StoreError::Unavailable(format!("compiling stopped: {error}")))??;
+        let snapshot = compiled.map(Arc::new);
         self.all.rcu(|all| {
             let mut next = All { by_scope: all.by_scope.clone(), by_number: all.by_number.clone() };
             match &snapshot {
@@ -132,6 +197,15 @@ impl Rulesets {
             }
             next
         });
+        let mut watched = self.watched.lock().expect("no holder of this lock panics");
+        match snapshot {
+            Some(snapshot) => {
+                if let Some(sender) = watched.get(scope) {
+                    sender.send_replace(snapshot);
+                }
+            }
+            None => drop(watched.remove(scope)),
+        }
         Ok(())
     }
 }
@@ -180,7 +254,7 @@ fn compile(scope: &Scope, bundle: RulesetBundle) -> Result<Snapshot, StoreError>
     }
     let segments = bundle.segments.iter().map(|segment| segment.decode()).collect::<Result<Vec<Segment>, _>>()?;
     let environment: Environment = bundle.environment.decode()?;
-    let ruleset = Ruleset::compile(RulesetSource {
+    let source = RulesetSource {
         revision: bundle.revision,
         flags,
         segments,
@@ -189,7 +263,8 @@ fn compile(scope: &Scope, bundle: RulesetBundle) -> Result<Snapshot, StoreError>
             hash_key: environment.hash_key.clone(),
             name: environment.name.clone().unwrap_or_else(|| bundle.environment.key.to_string()),
         },
-    });
+    };
+    let ruleset = Ruleset::compile(source.clone());
     for problem in ruleset.problems() {
         tracing::warn!(%scope, field = %problem.path, problem = %problem.message, "A flag is broken and answers with an error.");
     }
@@ -197,7 +272,23 @@ fn compile(scope: &Scope, bundle: RulesetBundle) -> Result<Snapshot, StoreError>
     for run in bundle.runs.into_iter().rev() {
         runs.entry(run.flag.to_string()).or_default().push(run);
     }
-    Ok(Snapshot { scope: scope.clone(), number: bundle.environment.number, environment, ruleset, runs, reach_everyone })
+    let flags = bundle.flags.iter().map(|flag| (flag.key.to_string(), flag.number)).collect();
+    let numbers = Numbers { flags };
+    Ok(Snapshot {
+        scope: scope.clone(),
+        number: bundle.environment.number,
+        flagsmith: flagsmith::View::new(&source, &numbers, &ruleset, bundle.moved_at),
+        event_streams: ofrep::stream::member(&environment.hash_key),
+        environment,
+        fragments: Fragments::new(scope, &source.flags, &ruleset),
+        ruleset,
+        moved_at: bundle.moved_at,
+        source,
+        numbers,
+        document: OnceLock::new(),
+        runs,
+        reach_everyone,
+    })
 }
 
 /// The run of a state whose first rule takes every unit, when no unit is taken out before by an individual target.

@@ -20,7 +20,7 @@ use liftgate_webhooks::{Dispatcher, DispatcherConfig, guard::AllowList};
 use thiserror::Error;
 use tokio::{
     net::TcpListener,
-    sync::{Notify, broadcast},
+    sync::{Notify, Semaphore, broadcast, watch},
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
@@ -30,8 +30,9 @@ use crate::{
     app::{App, Parts},
     bootstrap,
     config::{Config, WarehouseConfig},
-    http, retention,
+    http, live, retention,
     rulesets::Rulesets,
+    usage::Usage,
     warehouse::Engine,
 };
 
@@ -213,6 +214,8 @@ pub async fn compose(
         entropy,
         ready: AtomicBool::new(false),
         evaluations: AtomicU64::new(0),
+        usage: Usage::default(),
+        streams: Arc::new(Semaphore::new(live::STREAMS_MAX)),
         stop: CancellationToken::new(),
     }));
     Ok((app, report))
@@ -309,13 +312,28 @@ async fn follow_scheduler(app: App, stop: CancellationToken) {
 
 /// Rulesets that other nodes changed, and those whose refresh failed.
 async fn follow_other_nodes(app: App, stop: CancellationToken) {
+    let mut wakes = app.catalog.wakes();
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
+            // A signal may be lost; the poll heals that.
             () = tokio::time::sleep(Duration::from_millis(RULESET_POLL_MS)) => {}
+            () = woken(&mut wakes) => {}
         }
         if let Err(error) = app.rulesets.refresh_stale().await {
             tracing::warn!(%error, "Rulesets could not be polled; the last known ones stay.");
         }
     }
+}
+
+/// Waits for another node's signal; for ever where there are none.
+async fn woken(wakes: &mut Option<watch::Receiver<()>>) {
+    if let Some(receiver) = wakes
+        && receiver.changed().await.is_ok()
+    {
+        return;
+    }
+    // The catalog has none, or is closing.
+    *wakes = None;
+    std::future::pending().await
 }

@@ -7,6 +7,7 @@ mod damage;
 mod exposures;
 mod failpoints;
 mod file_warehouse;
+mod flagsmith_events;
 mod laws;
 mod ledger;
 mod low_disk;

@@ -5,7 +5,9 @@ mod apply;
 mod client;
 mod doctor;
 mod documents;
+mod evaluate;
 mod import;
+mod import_flags;
 mod lines;
 mod output;
 mod power;
@@ -77,6 +79,16 @@ enum Command {
         after_help = "Examples:\n  liftgate quarantine list -p shop -e production\n  liftgate quarantine replay --reason timestamp_too_old -p shop -e production\n  liftgate quarantine discard 1734-2 -p shop -e production\n\nEach node keeps its own quarantine: name the node with --url."
     )]
     Quarantine(quarantine::QuarantineArgs),
+    /// Evaluate a flag of a running server, with the trace of how its answer came about; or contexts of Flagsmith's engine.
+    #[command(
+        after_help = "Examples:\n  liftgate evaluate checkout -p shop -e production --context '{\"targetingKey\": \"u1\"}' --explain\n  liftgate evaluate --flagsmith contexts.ndjson > results.ndjson\n  liftgate evaluate --flagsmith - --reasons v10 < context.json\n\nContexts are one JSON document, or one a line; each result is one line, in order. A context that cannot be read gives an error object in its place, and code 1 at the end."
+    )]
+    Evaluate(evaluate::EvaluateArgs),
+    /// Import an environment with its flags and segments from another system; every unit keeps what it was served.
+    #[command(
+        after_help = "Examples:\n  curl -H 'X-Environment-Key: ser.KEY' https://flagsmith.example/api/v1/environment-document/ > document.json\n  liftgate import --from flagsmith document.json -p shop -e production\n  liftgate import --from flagsmith document.json -p shop -e production --dry-run"
+    )]
+    Import(import_flags::ImportFlagsArgs),
     /// Import events from NDJSON or Parquet files.
     #[command(
         after_help = "Examples:\n  liftgate import-events events.ndjson.gz --key env_...\n  liftgate import-events part-*.parquet -p shop -e production --rejected rejected.ndjson\n\nEach line or row is an event as `POST /ingest/v1/events` takes it. An import that was interrupted is run again as it was: what was taken before counts once."
@@ -170,6 +182,8 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Power(args) => power::run(&args),
         Command::Rollout(args) => rollout::run(args).await.map(|()| ExitCode::SUCCESS),
         Command::Quarantine(args) => quarantine::run(args).await.map(|()| ExitCode::SUCCESS),
+        Command::Evaluate(args) => evaluate::run(args).await,
+        Command::Import(args) => import_flags::run(args).await.map(|()| ExitCode::SUCCESS),
         Command::ImportEvents(args) => import::run(args).await,
         Command::Doctor(args) => doctor::run(args, clock).await,
     };

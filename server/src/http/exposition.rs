@@ -13,6 +13,15 @@ impl Page {
         self.line(name, "", value);
     }
 
+    /// One counter for each set of labels. Values of labels are keys, which need no escapes.
+    pub fn counters<const N: usize>(&mut self, name: &str, help: &str, values: &[([(&str, &str); N], u64)]) {
+        self.head(name, help, "counter");
+        for (labels, value) in values {
+            let labels: Vec<String> = labels.iter().map(|(label, text)| format!("{label}=\"{text}\"")).collect();
+            self.line(name, &format!("{{{}}}", labels.join(",")), value);
+        }
+    }
+
     /// Something that rises and falls.
     pub fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
         self.head(name, help, "gauge");

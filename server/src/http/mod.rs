@@ -1,6 +1,9 @@
 //! The one HTTP listener: every route, its limits and its middleware.
 
 mod exposition;
+mod exposure;
+pub mod flagsmith;
+mod gatekeeper;
 mod health;
 mod ingest;
 mod metrics;
@@ -32,6 +35,8 @@ pub fn router(app: App) -> Router {
             Router::new()
                 .route("/ofrep/v1/evaluate/flags", post(ofrep::bulk))
                 .route("/ofrep/v1/evaluate/flags/{*key}", post(ofrep::single))
+                .route("/ofrep/v1/streams/{key}", get(ofrep::stream::updates))
+                .route("/flags/evaluate", get(gatekeeper::evaluate))
                 .route("/ingest/v1/events", post(ingest::native::events))
                 .route("/v1/track", post(ingest::segment::track))
                 .route("/v1/identify", post(ingest::segment::identify))
@@ -44,6 +49,7 @@ pub fn router(app: App) -> Router {
                 .method_not_allowed_fallback(wrong_method)
                 .layer(cors()),
         )
+        .merge(flagsmith::router())
         .nest("/manage/v1", manage::router())
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
@@ -55,7 +61,7 @@ pub fn router(app: App) -> Router {
 fn cors() -> CorsLayer {
     CorsLayer::new()
         .allow_origin(Any)
-        .allow_methods([Method::POST, Method::OPTIONS])
+        .allow_methods([Method::GET, Method::POST, Method::OPTIONS])
         .allow_headers([
             header::AUTHORIZATION,
             header::CONTENT_TYPE,

@@ -32,11 +32,29 @@ pub async fn refuse_if_used(app: &App, kind: ResourceKind, scope: &Scope, key: &
             }
         }
     }
+    if kind == ResourceKind::Flag {
+        refuse_if_needed(app, scope, key).await?;
+    }
     if kind == ResourceKind::Segment {
         for stored in all_resources(&*app.catalog, ResourceKind::Segment, scope).await? {
             let segment: Segment = stored.decode()?;
             if stored.key != *key && segment.when.segments().contains(&key) {
                 return Err(in_use(&stored, key));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Flags that need this one would all be broken.
+async fn refuse_if_needed(app: &App, project: &Scope, flag: &Key) -> Result<(), ApiError> {
+    for environment in environments_touched(app, ResourceKind::Flag, project, flag).await? {
+        for stored in all_resources(&*app.catalog, ResourceKind::FlagState, &environment).await? {
+            let state: FlagState = stored.decode()?;
+            if stored.key != *flag && state.prerequisites.iter().any(|it| it.flag == *flag) {
+                let what = format!("flag `{flag}` is a prerequisite of flag `{}` in `{environment}`", stored.key);
+                let error = ApiError::new(StatusCode::CONFLICT, "flag_in_use", what);
+                return Err(error.next("take it out of the prerequisites first"));
             }
         }
     }

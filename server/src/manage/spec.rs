@@ -97,9 +97,22 @@ fn environment(app: &App, spec: Value, current: Option<&Resource>) -> Verdict {
         }
         Some(_) => {}
         None if environment.hash_key.is_empty() => environment.hash_key = super::keys::random_key(app, "env_"),
-        None => {}
+        None => refuse_hash_key(&environment.hash_key)?,
     }
     Ok(Checked::plain(&environment))
+}
+
+/// A hash key that is brought along is also the first client key, which anybody may know.
+fn refuse_hash_key(hash_key: &str) -> Result<(), Vec<Problem>> {
+    const BYTES_MAX: usize = 128;
+    if hash_key.starts_with("ser.") {
+        return Err(vec![problem("hash_key", "begins with `ser.`, as secrets do; it is public: use a client key")]);
+    }
+    if hash_key.len() > BYTES_MAX || !hash_key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let message = format!("must be 1 to {BYTES_MAX} visible ASCII characters, as headers and paths carry it");
+        return Err(vec![problem("hash_key", message)]);
+    }
+    Ok(())
 }
 
 /// A segment is valid among the others: what it refers to exists, and no chain of references closes.

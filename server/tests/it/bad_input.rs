@@ -89,7 +89,7 @@ async fn evaluation_errors_are_the_protocols_own() {
         ("nothing", r#"{"context": {"targetingKey": "u"}}"#, StatusCode::NOT_FOUND, "FLAG_NOT_FOUND"),
         ("checkout", "{", StatusCode::BAD_REQUEST, "PARSE_ERROR"),
         ("checkout", "[]", StatusCode::BAD_REQUEST, "INVALID_CONTEXT"),
-        ("checkout", "{}", StatusCode::BAD_REQUEST, "INVALID_CONTEXT"),
+        ("checkout", "{}", StatusCode::BAD_REQUEST, "TARGETING_KEY_MISSING"),
         ("checkout", r#"{"context": {"targetingKey": 5}}"#, StatusCode::BAD_REQUEST, "INVALID_CONTEXT"),
         ("checkout", r#"{"context": {}}"#, StatusCode::BAD_REQUEST, "TARGETING_KEY_MISSING"),
     ];

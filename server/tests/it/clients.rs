@@ -35,7 +35,8 @@ fn script(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/clients").join(name)
 }
 
-fn node(name: &str) -> Command {
+/// A script of `clients/` under Node.js; its first argument is where the npm clients are.
+pub fn node(name: &str) -> Command {
     let clients = cache("clients", "LIFTGATE_CLIENTS");
     assert!(clients.join("node_modules").is_dir(), "the npm clients are missing: run `make test-deps`");
     let mut command = Command::new("node");
@@ -43,9 +44,10 @@ fn node(name: &str) -> Command {
     command
 }
 
-fn python(name: &str) -> Command {
+/// A script of `clients/` under Python; `module` is the client that it needs.
+pub fn python(name: &str, module: &str) -> Command {
     let python = cache("venv/bin/python", "LIFTGATE_PYTHON");
-    let has_client = std::process::Command::new(&python).args(["-c", "import segment.analytics"]).output();
+    let has_client = std::process::Command::new(&python).args(["-c", &format!("import {module}")]).output();
     assert!(has_client.is_ok_and(|it| it.status.success()), "the Python client is missing: run `make test-deps`");
     let mut command = Command::new(python);
     command.arg(script(name));
@@ -111,7 +113,7 @@ async fn segments_node_client_delivers_each_event_once_through_crashes_and_refus
 
 #[tokio::test(flavor = "multi_thread")]
 async fn segments_python_client_delivers_each_event_once_through_crashes_and_refusals() {
-    each_event_is_counted_once(python("segment_python.py")).await;
+    each_event_is_counted_once(python("segment_python.py", "segment.analytics")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

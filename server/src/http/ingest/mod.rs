@@ -23,7 +23,7 @@ const INLINE_BYTES_MAX: usize = 64 * 1024;
 const LOG_RETRY_AFTER_S: u64 = 5;
 
 /// Reads, unpacks and parses the body of a request.
-async fn parsed<T: Send + 'static>(
+pub(super) async fn parsed<T: Send + 'static>(
     request: Request,
     parse: impl FnOnce(&[u8]) -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {
@@ -44,13 +44,13 @@ async fn parsed<T: Send + 'static>(
 }
 
 /// The refusal of a body that cannot be read as a whole.
-fn malformed(error: impl std::fmt::Display) -> ApiError {
+pub(super) fn malformed(error: impl std::fmt::Display) -> ApiError {
     ApiError::new(StatusCode::BAD_REQUEST, "malformed_json", error.to_string())
         .next("nothing of this batch was taken; send it again once it is valid JSON")
 }
 
 /// Admits what was parsed. A receipt means: everything accepted is on disk and will be counted once.
-async fn admit(
+pub(super) async fn admit(
     app: &App,
     environment: u64,
     events: Vec<ParsedEvent>,

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 
 use liftgate_domain::{Resource, ResourceKind};
 use liftgate_evaluator::{
-    CONTROL, Flag, FlagState, Key, Problem, Range, Rule, RunRef, Segment, Serve, ranges_for_weights, validate,
+    CONTROL, Flag, FlagSource, FlagState, Key, Problem, Range, Rule, Ruleset, RulesetSource, RunRef, Segment, Serve,
+    ranges_for_weights, validate,
 };
 use serde_json::{Map, Value};
 
@@ -48,6 +49,9 @@ pub(super) async fn check(
     let mut problems = bad_conditions(&state, &segments);
     if problems.is_empty() {
         problems.extend(invented_runs(before.as_ref(), &state).chain(validate(&flag, Some(&state))));
+    }
+    if problems.is_empty() && !state.prerequisites.is_empty() {
+        problems.extend(bad_prerequisites(lookup, put, &flag, &state, segments).await?);
     }
     Ok(if problems.is_empty() { Ok(Checked::plain(&state)) } else { Err(problems) })
 }
@@ -222,6 +226,32 @@ fn run_of(rule: &Rule) -> Option<&RunRef> {
         Serve::Ramp(ramp) => ramp.run.as_ref(),
         Serve::Variation(_) => None,
     }
+}
+
+/// Prerequisites that name flags or variations that are not there, or close a circle among the flags of the environment.
+async fn bad_prerequisites(
+    lookup: &Lookup<'_>,
+    put: &Put,
+    flag: &Flag,
+    state: &FlagState,
+    segments: HashMap<Key, Segment>,
+) -> Result<Vec<Problem>, ApiError> {
+    let mut states = lookup.bodies(ResourceKind::FlagState, &put.scope).await?;
+    let mut flags = vec![FlagSource { flag: flag.clone(), state: state.clone(), revision: 1 }];
+    for (key, body) in lookup.bodies(ResourceKind::Flag, &put.scope.to_project()).await? {
+        let state = states.remove(&key).and_then(|body| serde_json::from_value(body).ok()).unwrap_or_default();
+        if let Some(flag) = serde_json::from_value(body).ok().filter(|_| key != put.key) {
+            flags.push(FlagSource { flag, state, revision: 1 });
+        }
+    }
+    let segments = segments.into_values().collect();
+    let ruleset = Ruleset::compile(RulesetSource { flags, segments, ..RulesetSource::default() });
+    let own = format!("flags.{}.", put.key);
+    let found = ruleset.problems().iter().filter_map(|found| {
+        let path = found.path.strip_prefix(&own).filter(|path| path.starts_with("prerequisites"))?;
+        Some(problem(path, found.message.clone()))
+    });
+    Ok(found.collect())
 }
 
 /// Conditions that name segments that are not there, or cost too much.

@@ -12,6 +12,7 @@ mod resources;
 mod rollouts;
 mod row;
 mod session;
+mod wakes;
 
 use std::sync::Arc;
 
@@ -21,9 +22,11 @@ use liftgate_domain::{
     Applied, Catalog, Change, ChangeRecord, Clock, Credential, Decision, Delivery, DeliveryOutcome, DeliveryStatus,
     Event, Id, Key, Resource, ResourceKind, Rollout, RulesetBundle, Run, Scope, StoreError, Timestamp,
 };
+use tokio::sync::watch;
 
 use self::connect::Pools;
 use self::failure::Failure;
+use self::wakes::Wakes;
 use super::admit::admit;
 
 /// How often a transaction that lost a race inside PostgreSQL is tried in all.
@@ -33,6 +36,7 @@ const ATTEMPTS_MAX: u32 = 5;
 pub struct SqlCatalog {
     clock: Arc<dyn Clock>,
     pools: Pools,
+    wakes: Option<Wakes>,
 }
 
 impl SqlCatalog {
@@ -45,7 +49,12 @@ impl SqlCatalog {
     /// `Invalid` for a URL that cannot work or a database that a newer liftgate has written, `Unavailable` when the
     /// engine does not answer or the file cannot be written, `Corrupt` when the file is not a database.
     pub async fn connect(url: &str, clock: Arc<dyn Clock>) -> Result<Self, StoreError> {
-        Ok(Self { clock, pools: Pools::open(url).await? })
+        let pools = Pools::open(url).await?;
+        let wakes = match &pools {
+            Pools::Sqlite { .. } => None,
+            Pools::Postgres(pool) => Some(Wakes::listen(pool.clone())),
+        };
+        Ok(Self { clock, pools, wakes })
     }
 
     /// Ends all connections, after the statements that run now.
@@ -56,6 +65,7 @@ impl SqlCatalog {
     async fn try_apply(&self, change: &Change) -> Result<Applied, Failure> {
         let mut session = self.pools.begin_write().await?;
         let applied = apply::apply(&mut session, change, self.clock.as_ref()).await?;
+        session.notify(wakes::CHANNEL).await?;
         session.commit().await?;
         Ok(applied)
     }
@@ -75,6 +85,10 @@ impl Catalog for SqlCatalog {
             Pools::Sqlite { .. } => Ok(self.clock.now()),
             Pools::Postgres(_) => Ok(self.pools.read().await?.now(self.clock.as_ref()).await?),
         }
+    }
+
+    fn wakes(&self) -> Option<watch::Receiver<()>> {
+        self.wakes.as_ref().map(Wakes::receiver)
     }
 
     async fn apply(&self, change: Change) -> Result<Applied, StoreError> {

@@ -49,6 +49,14 @@ impl Session {
         Ok(())
     }
 
+    /// Tells other processes of what is being written, once it is committed. SQLite has nobody to tell.
+    pub async fn notify(&mut self, channel: &'static str) -> Result<(), Failure> {
+        if let Self::PostgresTransaction(transaction) = self {
+            sqlx::query("SELECT pg_notify($1, '')").bind(channel).execute(&mut **transaction).await?;
+        }
+        Ok(())
+    }
+
     /// The present instant: PostgreSQL's own, so that nodes agree; the given clock's on SQLite.
     pub async fn now(&mut self, clock: &dyn Clock) -> Result<Timestamp, Failure> {
         if matches!(self, Self::Sqlite(_) | Self::SqliteTransaction(_)) {

@@ -1,0 +1,61 @@
+//! `POST /api/v1/analytics/flags/` and `/api/v2/...`: how often an application looked at each flag. It feeds counters
+//! only; clients do not look at the answer.
+
+use std::collections::HashMap;
+
+use axum::{
+    extract::{Request, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Keyed, Refusal};
+use crate::{
+    app::App,
+    body::{self, CONTEXT_BYTES_MAX},
+};
+
+#[derive(Deserialize)]
+struct Evaluations {
+    evaluations: Vec<Evaluated>,
+}
+
+#[derive(Deserialize)]
+struct Evaluated {
+    feature_name: String,
+    #[serde(default)]
+    count: u64,
+}
+
+/// `{"name": count}`.
+pub async fn first(State(app): State<App>, Keyed(caller): Keyed, request: Request) -> Result<Response, Refusal> {
+    let bytes = body::read(request, CONTEXT_BYTES_MAX).await?;
+    let counts: HashMap<String, Value> = body::json(&bytes)?;
+    for (name, count) in counts {
+        let Some(count) = count.as_u64() else {
+            let detail = format!("`{name}` must be a whole number of evaluations");
+            return Err(Refusal::new(StatusCode::BAD_REQUEST, detail));
+        };
+        record(&app, &caller, &name, count);
+    }
+    Ok(StatusCode::OK.into_response())
+}
+
+/// `{"evaluations": [{"feature_name", "count"}]}`.
+pub async fn second(State(app): State<App>, Keyed(caller): Keyed, request: Request) -> Result<Response, Refusal> {
+    let bytes = body::read(request, CONTEXT_BYTES_MAX).await?;
+    let counts: Evaluations = body::json(&bytes)?;
+    for it in counts.evaluations {
+        record(&app, &caller, &it.feature_name, it.count);
+    }
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Names that are no flags are counted nowhere: they would fill the memory with whatever a caller makes up.
+fn record(app: &App, caller: &crate::access::EnvironmentCaller, feature: &str, count: u64) {
+    if let Some(key) = caller.snapshot.flagsmith.key_of(feature) {
+        app.usage.add(&caller.snapshot.scope, key, count);
+    }
+}

@@ -1,0 +1,83 @@
+//! What a caller tells about the unit that it asks for: `{"context": {"targetingKey": ..., ...}}`.
+//! A context without a targeting key, an empty one and none at all are fine: each flag that needs more says so itself.
+
+use axum::{extract::Request, http::StatusCode};
+use liftgate_evaluator::{Context, TARGETING_KEY};
+use serde_json::Value;
+
+use super::refusal::Refusal;
+use crate::body::{self, CONTEXT_BYTES_MAX};
+
+/// Reads the context of a request, of at most [`CONTEXT_BYTES_MAX`].
+pub async fn read(request: Request) -> Result<Context, Refusal> {
+    let bytes = body::read(request, CONTEXT_BYTES_MAX).await.map_err(|error| {
+        // The protocol knows one status for a request that cannot be used, and its clients read no other.
+        if error.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            Refusal::bad_request("INVALID_CONTEXT", format!("{}; send fewer or shorter attributes", error.detail()))
+        } else {
+            Refusal::from(error)
+        }
+    })?;
+    parse(&bytes)
+}
+
+fn parse(bytes: &[u8]) -> Result<Context, Refusal> {
+    let request: Value = serde_json::from_slice(bytes).map_err(|error| {
+        let hint = r#"send `{"context": {"targetingKey": "..."}}`"#;
+        Refusal::bad_request("PARSE_ERROR", format!("the body is not valid JSON: {error}; {hint}"))
+    })?;
+    let invalid = |details: &str| Refusal::bad_request("INVALID_CONTEXT", details);
+    let Value::Object(mut request) = request else {
+        return Err(invalid("the body must be an object with the field `context`"));
+    };
+    let mut attributes = match request.remove("context") {
+        Some(Value::Object(attributes)) => attributes,
+        Some(Value::Null) | None => return Ok(Context::default()),
+        Some(_) => return Err(invalid("the field `context` must be an object")),
+    };
+    let targeting_key = match attributes.remove(TARGETING_KEY) {
+        Some(Value::String(text)) => Some(text).filter(|text| !text.is_empty()),
+        Some(Value::Null) | None => None,
+        Some(_) => return Err(invalid("the field `context.targetingKey` must be a string")),
+    };
+    Ok(Context { targeting_key, attributes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_context_may_be_empty_and_its_targeting_key_too() {
+        for body in [
+            "{}",
+            r#"{"context": null}"#,
+            r#"{"context": {}}"#,
+            r#"{"context": {"targetingKey": ""}}"#,
+            r#"{"context": {"targetingKey": null}}"#,
+        ] {
+            assert_eq!(parse(body.as_bytes()).unwrap(), Context::default(), "{body}");
+        }
+        let full = parse(br#"{"context": {"targetingKey": "u1", "country": "DE", "big": 1e300}, "more": 1}"#).unwrap();
+        assert_eq!(full, Context::user("u1").with("country", "DE").with("big", 1e300));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let deep = format!(r#"{{"context": {{"a": {}}}}}"#, "[".repeat(100_000));
+        for (body, code, words) in [
+            ("", "PARSE_ERROR", "send `{\"context\""),
+            ("{", "PARSE_ERROR", "line 1"),
+            (r#"{"context": {"a": 1e999}}"#, "PARSE_ERROR", "out of range"),
+            (r#"{"context": {"a": "\ud800"}}"#, "PARSE_ERROR", "hex escape"),
+            (&deep, "PARSE_ERROR", "recursion limit"),
+            ("[]", "INVALID_CONTEXT", "`context`"),
+            (r#"{"context": []}"#, "INVALID_CONTEXT", "`context`"),
+            (r#"{"context": {"targetingKey": 5}}"#, "INVALID_CONTEXT", "`context.targetingKey`"),
+        ] {
+            let refusal = parse(body.as_bytes()).unwrap_err();
+            assert_eq!(refusal.code(), code, "{body}");
+            assert!(refusal.details().contains(words), "{body}: {}", refusal.details());
+        }
+    }
+}
