@@ -22,7 +22,7 @@ use crate::scalar::{Number, Scalar, ScalarSet, fold_case, folded};
 use crate::time_text::{elapsed_days, parse_time};
 use crate::{Op, Predicate, Share, Timestamp};
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Check {
     attribute: AttributeRef,
     negated: bool,
@@ -33,14 +33,14 @@ pub(crate) struct Check {
 }
 
 /// What explanations show of the predicate.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Written {
     op: Op,
     value: Value,
     ignore_case: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Test {
     Exists,
     Equals(Scalar),

@@ -18,7 +18,7 @@ use crate::text_hash::TextMap;
 use crate::validate::{check_flag, check_state};
 use crate::{Bucket, Context, Flag, FlagKind, Ramp, Rule, Serve, Share, Split, Variation};
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct CompiledFlag {
     variations: Box<[Variation]>,
     off: usize,
@@ -31,27 +31,27 @@ pub(crate) struct CompiledFlag {
     plain: Reason,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct CompiledRule {
     id: Box<str>,
     when: Matcher,
     serve: CompiledServe,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum CompiledServe {
     Variation(usize),
     Split(Box<CompiledSplit>),
     Ramp(Box<CompiledRamp>),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct CompiledUnit {
     name: Box<str>,
     attribute: AttributeRef,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct CompiledSplit {
     unit: CompiledUnit,
     share: Share,
@@ -62,7 +62,7 @@ struct CompiledSplit {
     run: Option<RunRef>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct CompiledRamp {
     unit: CompiledUnit,
     share: Share,
@@ -144,6 +144,21 @@ impl CompiledFlag {
     /// Whether it may serve something else at another time.
     pub(crate) fn needs_time(&self) -> bool {
         self.needs_time
+    }
+
+    /// Serves one variation to everybody from now on, or says why it cannot.
+    pub(crate) fn force(&mut self, variation: &str) -> Result<(), String> {
+        let Some(place) = self.variations.iter().position(|it| it.key == variation) else {
+            let known: Vec<&str> = self.variations.iter().map(|it| it.key.as_str()).collect();
+            return Err(format!("`{variation}` is not a variation (there are: `{}`)", known.join("`, `")));
+        };
+        self.enabled = true;
+        self.targets.clear();
+        self.rules = Box::default();
+        self.fallthrough = CompiledServe::Variation(place);
+        self.needs_time = false;
+        self.plain = Reason::Static;
+        Ok(())
     }
 
     /// The place of the off variation.

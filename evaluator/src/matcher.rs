@@ -14,7 +14,7 @@ use crate::{Condition, EnvironmentNames, Key};
 /// How deep conditions may be nested: evaluation recurses this far at most.
 pub(crate) const DEPTH_MAX: usize = 32;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Matcher {
     All(Box<[Matcher]>),
     Any(Box<[Matcher]>),

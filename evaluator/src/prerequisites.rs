@@ -10,7 +10,7 @@ use crate::slot::Slot;
 pub(crate) const STEPS_MAX: usize = 64;
 
 /// What a flag needs.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Prerequisites {
     pub(crate) steps: Box<[Step]>,
     /// What the flag itself needs; the steps have what those need.
@@ -18,7 +18,7 @@ pub(crate) struct Prerequisites {
 }
 
 /// One other flag to evaluate.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Step {
     /// The place of the flag in the ruleset.
     pub(crate) slot: usize,
@@ -26,7 +26,7 @@ pub(crate) struct Step {
 }
 
 /// That an earlier step serves one of these variations.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Need {
     pub(crate) step: usize,
     pub(crate) variations: Box<[usize]>,

@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::compiled_flag::{CompiledFlag, Served};
 use crate::context::{AttributeRef, Subject, TARGETING_KEY};
+use crate::parse::Refused;
 use crate::prerequisites::Memory;
 use crate::problem::Problem;
 use crate::segments::Segments;
 use crate::serve::USER;
-use crate::slot::{self, Slot};
+use crate::slot::{self, Entry, Slot};
 use crate::text_hash::TextMap;
 use crate::{Context, Evaluation, EvaluationError, Flag, FlagState, Reason, Segment, Timestamp};
 
@@ -92,7 +93,7 @@ impl<'s> UnitTypes<'s> {
 }
 
 /// A compiled [`RulesetSource`].
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Ruleset {
     revision: u64,
     /// In the order of their keys.
@@ -105,11 +106,18 @@ pub struct Ruleset {
 impl Ruleset {
     /// Compiles a ruleset. It never fails: what is broken is an error in its own slot, listed by [`Ruleset::problems`].
     pub fn compile(source: RulesetSource) -> Self {
+        Self::compile_with(source, &Refused::default())
+    }
+
+    /// Compiles a ruleset in which some flags and segments could not even be read.
+    pub(crate) fn compile_with(source: RulesetSource, refused: &Refused) -> Self {
         let units = UnitTypes::new(&source.unit_types);
         let (segments, mut problems) =
-            Segments::compile(&source.segments, units.attribute(USER), source.environment.clone());
+            Segments::compile(&source.segments, &refused.segments, units.attribute(USER), source.environment);
 
-        let slots = slot::compile(&source.flags, &segments, &units, &mut problems);
+        let usable = source.flags.iter().map(Entry::from);
+        let entries = usable.chain(refused.flags.iter().map(Entry::from)).collect();
+        let slots = slot::compile(entries, &segments, &units, &mut problems);
         let index = slots.iter().enumerate().map(|(i, slot)| (slot.key.clone(), i)).collect();
         Self { revision: source.revision, slots, index, segments, problems }
     }
@@ -184,6 +192,14 @@ impl Ruleset {
 
     pub(crate) fn slot(&self, flag: &str) -> Option<&Slot> {
         self.index.get(flag).map(|slot| &self.slots[*slot])
+    }
+
+    pub(crate) fn slots_mut(&mut self) -> &mut [Slot] {
+        &mut self.slots
+    }
+
+    pub(crate) fn position(&self, flag: &str) -> Option<usize> {
+        self.index.get(flag).copied()
     }
 
     pub(crate) fn slots(&self) -> &[Slot] {
