@@ -41,7 +41,7 @@ pub fn split_bucket(salt: &str, unit_id: &str) -> Bucket {
 }
 
 /// A salt made ready once: everything that is hashed before the unit id, in a buffer with room for the usual id.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct SaltedLine {
     salted: Box<[u8]>,
     /// Begins with `salted` when that fits: copying all of it is cheaper than copying a part of unknown length.

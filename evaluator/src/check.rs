@@ -14,22 +14,33 @@ use serde_json::Value;
 
 use self::comparand::Comparand;
 use self::networks::Networks;
+use crate::brief::{brief, brief_text};
 use crate::bucket::bucket;
 use crate::context::{AttributeRef, Seen, Subject};
+use crate::explanation::ExplainedPredicate;
 use crate::scalar::{Number, Scalar, ScalarSet, fold_case, folded};
 use crate::time_text::{elapsed_days, parse_time};
 use crate::{Op, Predicate, Share, Timestamp};
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Check {
     attribute: AttributeRef,
     negated: bool,
     /// Attributes are compared in lower case; the comparands are already.
     folds_case: bool,
     test: Test,
+    written: Box<Written>,
 }
 
-#[derive(Debug)]
+/// What explanations show of the predicate.
+#[derive(Clone, Debug)]
+struct Written {
+    op: Op,
+    value: Value,
+    ignore_case: bool,
+}
+
+#[derive(Clone, Debug)]
 enum Test {
     Exists,
     Equals(Scalar),
@@ -111,6 +122,7 @@ impl Check {
             // An expression ignores case by itself.
             folds_case: folds_case && *op != Op::Matches,
             test,
+            written: Box::new(Written { op: *op, value: brief(value), ignore_case: folds_case }),
         })
     }
 
@@ -128,6 +140,28 @@ impl Check {
             Some(Seen::Value(value)) => self.test.passes_value(value, subject.now),
         };
         met != self.negated
+    }
+
+    /// Whether it is met, with what was compared.
+    pub(crate) fn explain(&self, subject: Subject<'_>) -> ExplainedPredicate<'_> {
+        let seen = self.attribute.read(subject.context);
+        let bucket = match (&self.test, seen) {
+            (Test::Percentage(salt, _), Some(Seen::Text(text))) if !text.is_empty() => Some(bucket(salt, text)),
+            _ => None,
+        };
+        let had = seen.map(|seen| match seen {
+            Seen::Text(text) => Value::String(brief_text(text)),
+            Seen::Value(value) => brief(value),
+        });
+        ExplainedPredicate {
+            met: self.is_met(subject),
+            attribute: self.attribute.name(),
+            op: self.written.op,
+            value: &self.written.value,
+            ignore_case: self.written.ignore_case,
+            had,
+            bucket,
+        }
     }
 
     #[inline(never)]

@@ -2,6 +2,10 @@
 //! is here: disabled, individual targets, rules, fallthrough. Prerequisites, which need other flags, come
 //! between the first two, in [`crate::prerequisites`].
 
+mod explain;
+
+pub(crate) use self::explain::Steps;
+
 use crate::context::{AttributeRef, Subject};
 use crate::evaluation::{Assignment, Reason};
 use crate::line::Line;
@@ -14,7 +18,7 @@ use crate::text_hash::TextMap;
 use crate::validate::{check_flag, check_state};
 use crate::{Bucket, Context, Flag, FlagKind, Ramp, Rule, Serve, Share, Split, Variation};
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct CompiledFlag {
     variations: Box<[Variation]>,
     off: usize,
@@ -27,27 +31,27 @@ pub(crate) struct CompiledFlag {
     plain: Reason,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct CompiledRule {
     id: Box<str>,
     when: Matcher,
     serve: CompiledServe,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum CompiledServe {
     Variation(usize),
     Split(Box<CompiledSplit>),
     Ramp(Box<CompiledRamp>),
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct CompiledUnit {
     name: Box<str>,
     attribute: AttributeRef,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct CompiledSplit {
     unit: CompiledUnit,
     share: Share,
@@ -58,7 +62,7 @@ struct CompiledSplit {
     run: Option<RunRef>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct CompiledRamp {
     unit: CompiledUnit,
     share: Share,
@@ -142,6 +146,21 @@ impl CompiledFlag {
         self.needs_time
     }
 
+    /// Serves one variation to everybody from now on, or says why it cannot.
+    pub(crate) fn force(&mut self, variation: &str) -> Result<(), String> {
+        let Some(place) = self.variations.iter().position(|it| it.key == variation) else {
+            let known: Vec<&str> = self.variations.iter().map(|it| it.key.as_str()).collect();
+            return Err(format!("`{variation}` is not a variation (there are: `{}`)", known.join("`, `")));
+        };
+        self.enabled = true;
+        self.targets.clear();
+        self.rules = Box::default();
+        self.fallthrough = CompiledServe::Variation(place);
+        self.needs_time = false;
+        self.plain = Reason::Static;
+        Ok(())
+    }
+
     /// The place of the off variation.
     pub(crate) fn off(&self) -> usize {
         self.off
@@ -186,6 +205,11 @@ impl CompiledFlag {
                 Outcome::NoUnit(unit) => missing_unit = missing_unit.or(Some(unit)),
             }
         }
+        self.fall_through(context, missing_unit)
+    }
+
+    #[inline]
+    fn fall_through<'r, 'c>(&'r self, context: &'c Context, mut missing_unit: Option<&'r str>) -> Served<'r, 'c> {
         let (variation, assignment, reason) = match self.serve(&self.fallthrough, context) {
             Outcome::Serves { variation, place, by_bucket } => {
                 (variation, place, if by_bucket { Reason::Split } else { self.plain })

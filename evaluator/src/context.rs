@@ -56,6 +56,14 @@ impl AttributeRef {
         if name == TARGETING_KEY { Self::TargetingKey } else { Self::Named(name.into()) }
     }
 
+    /// The name of the attribute.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::TargetingKey => TARGETING_KEY,
+            Self::Named(name) => name,
+        }
+    }
+
     /// What the context says, or `None` when it is absent or null.
     #[inline]
     pub(crate) fn read<'c>(&self, context: &'c Context) -> Option<Seen<'c>> {

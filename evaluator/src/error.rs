@@ -29,4 +29,24 @@ pub enum Error {
     /// A `serve` whose form is not one of the known ones.
     #[error("serve is not usable: {0}")]
     Serve(String),
+    /// Text that is not a ruleset: its JSON is broken, or a part that no flag can do without.
+    #[error("the ruleset cannot be read at `{path}`, line {line}, column {column}: {message}")]
+    Ruleset {
+        /// The field, such as `flags[3].flag.key`; `.` is the whole.
+        path: String,
+        /// From 1.
+        line: usize,
+        /// From 1, in bytes; 0 at the very beginning of a line.
+        column: usize,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A variation that cannot be forced.
+    #[error("flag `{flag}` cannot be forced: {message}")]
+    Forced {
+        /// The key of the flag.
+        flag: String,
+        /// Why, and what would do.
+        message: String,
+    },
 }

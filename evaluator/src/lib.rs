@@ -5,7 +5,9 @@
 //! | module | what it is |
 //! |---|---|
 //! | [`ruleset`] | all flags of an environment, compiled; `evaluate` and `evaluate_all` |
+//! | [`snapshot`] | the ruleset in use: read by many threads while another takes its place |
 //! | [`evaluation`], [`context`] | the answer; what the caller tells |
+//! | [`explanation`] | how it came to the answer, step by step |
 //! | [`flag`], [`flag_state`], [`serve`] | what people write: variations; targets, rules; variation, split, ramp |
 //! | [`prerequisite`] | what other flags have to serve first |
 //! | [`condition`], [`predicate`], [`segment`] | for whom |
@@ -16,29 +18,32 @@
 //! | [`dialect`] | where other flag services place a unit, to move over with every assignment unchanged |
 //! | [`key`], [`timestamp`], [`error`] | names, times, what is refused |
 //!
-//! ```
-//! use liftgate_evaluator::{Context, Reason, Ruleset, RulesetSource};
-//! use serde_json::json;
+//! In an application:
 //!
-//! let source: RulesetSource = serde_json::from_value(json!({
-//!     "revision": 7,
-//!     "flags": [{
-//!         "flag": {"key": "new-checkout", "kind": "boolean"},
-//!         "state": {
-//!             "enabled": true,
-//!             "rules": [{
-//!                 "id": "dach",
-//!                 "when": {"attribute": "country", "op": "in", "value": ["DE", "AT", "CH"]},
-//!                 "serve": {"ramp": {
-//!                     "salt": "s-1", "treatment": "on", "control": "off", "share": "25%",
-//!                     "run": {"number": 12, "kind": "rollout", "key": "checkout-ramp", "stage": 2},
-//!                 }},
-//!             }],
-//!         },
-//!         "revision": 3,
-//!     }],
-//! }))?;
-//! let ruleset = Ruleset::compile(source);
+//! ```
+//! use liftgate_evaluator::{Context, Reason, Ruleset, Snapshot};
+//!
+//! let flags = Snapshot::new(Ruleset::parse(
+//!     r#"{
+//!         "revision": 7,
+//!         "flags": [{
+//!             "flag": {"key": "new-checkout", "kind": "boolean"},
+//!             "state": {
+//!                 "enabled": true,
+//!                 "rules": [{
+//!                     "id": "dach",
+//!                     "when": {"attribute": "country", "op": "in", "value": ["DE", "AT", "CH"]},
+//!                     "serve": {"ramp": {
+//!                         "salt": "s-1", "treatment": "on", "control": "off", "share": "25%",
+//!                         "run": {"number": 12, "kind": "rollout", "key": "checkout-ramp", "stage": 2}
+//!                     }}
+//!                 }]
+//!             },
+//!             "revision": 3
+//!         }]
+//!     }"#,
+//! )?);
+//! let ruleset = flags.load();
 //! assert!(ruleset.problems().is_empty());
 //!
 //! let context = Context::user("user-1").with("country", "DE");
@@ -49,7 +54,14 @@
 //!
 //! let elsewhere = Context::user("user-1").with("country", "FR");
 //! assert_eq!(ruleset.evaluate("new-checkout", &elsewhere).variation, Some("off"));
-//! # Ok::<(), serde_json::Error>(())
+//!
+//! // In the tests of the application: both sides of the flag, whatever its rules say.
+//! for (variation, expected) in [("on", true), ("off", false)] {
+//!     flags.force("new-checkout", variation)?;
+//!     assert_eq!(flags.load().evaluate("new-checkout", &context).value, Some(&expected.into()));
+//! }
+//! flags.release("new-checkout");
+//! # Ok::<(), liftgate_evaluator::Error>(())
 //! ```
 
 pub mod bucket;
@@ -58,6 +70,7 @@ pub mod context;
 pub mod dialect;
 pub mod error;
 pub mod evaluation;
+pub mod explanation;
 pub mod flag;
 pub mod flag_state;
 pub mod flagsmith;
@@ -72,13 +85,18 @@ pub mod run;
 pub mod segment;
 pub mod serve;
 pub mod share;
+pub mod snapshot;
 pub mod timestamp;
 pub mod validate;
 
+mod brief;
 mod check;
 mod compiled_flag;
+mod explain;
+mod force;
 mod link;
 mod matcher;
+mod parse;
 mod prerequisites;
 mod scalar;
 mod segments;
@@ -91,6 +109,7 @@ pub use condition::Condition;
 pub use context::{Context, TARGETING_KEY};
 pub use error::Error;
 pub use evaluation::{Assignment, CONTROL, Evaluation, EvaluationError, Reason, TREATMENT};
+pub use explanation::Explanation;
 pub use flag::{Flag, FlagKind, OFF, ON, Variation};
 pub use flag_state::{FlagState, Rule, Target};
 pub use key::{KEY_BYTES_MAX, Key};
@@ -104,5 +123,6 @@ pub use run::{Design, HistoricAssignment, RampArm, RunHistory, RunKind, RunRef, 
 pub use segment::Segment;
 pub use serve::{Ramp, Serve, Split, USER};
 pub use share::Share;
+pub use snapshot::{Loaded, Snapshot};
 pub use timestamp::Timestamp;
 pub use validate::{validate, validate_segment};

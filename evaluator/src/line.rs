@@ -60,7 +60,7 @@ impl Dialect {
 }
 
 /// A line made ready once.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Line {
     Native(SaltedLine),
     Flagsmith(SaltedPercentage),

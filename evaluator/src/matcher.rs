@@ -1,5 +1,9 @@
 //! A condition tree made ready for evaluation: checks and indices of segments, no names to look up.
 
+mod explain;
+
+pub(crate) use self::explain::Explainer;
+
 use crate::check::{Check, Refusal};
 use crate::context::Subject;
 use crate::flagsmith::segment_check::SegmentCheck;
@@ -10,7 +14,7 @@ use crate::{Condition, EnvironmentNames, Key};
 /// How deep conditions may be nested: evaluation recurses this far at most.
 pub(crate) const DEPTH_MAX: usize = 32;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Matcher {
     All(Box<[Matcher]>),
     Any(Box<[Matcher]>),

@@ -144,11 +144,12 @@ impl Op {
 
     /// Whether it compares text as such, so that it can ignore case.
     pub const fn compares_text(self) -> bool {
-        match self {
-            Self::Equals | Self::NotEquals | Self::In | Self::NotIn | Self::Contains | Self::NotContains => true,
-            Self::HasAny | Self::HasAll | Self::HasNone | Self::StartsWith | Self::EndsWith | Self::Matches => true,
-            _ => false,
-        }
+        let is_equality = matches!(
+            self,
+            Self::Equals | Self::NotEquals | Self::In | Self::NotIn | Self::HasAny | Self::HasAll | Self::HasNone
+        );
+        is_equality
+            || matches!(self, Self::Contains | Self::NotContains | Self::StartsWith | Self::EndsWith | Self::Matches)
     }
 }
 

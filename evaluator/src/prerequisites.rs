@@ -10,7 +10,7 @@ use crate::slot::Slot;
 pub(crate) const STEPS_MAX: usize = 64;
 
 /// What a flag needs.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Prerequisites {
     pub(crate) steps: Box<[Step]>,
     /// What the flag itself needs; the steps have what those need.
@@ -18,7 +18,7 @@ pub(crate) struct Prerequisites {
 }
 
 /// One other flag to evaluate.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Step {
     /// The place of the flag in the ruleset.
     pub(crate) slot: usize,
@@ -26,7 +26,7 @@ pub(crate) struct Step {
 }
 
 /// That an earlier step serves one of these variations.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Need {
     pub(crate) step: usize,
     pub(crate) variations: Box<[usize]>,
@@ -43,10 +43,10 @@ pub(crate) enum Standing {
 pub(crate) type Memory = [Option<Standing>];
 
 /// What the steps so far have come to; only earlier ones are read.
-type Standings = [Standing; STEPS_MAX];
+pub(crate) type Standings = [Standing; STEPS_MAX];
 
 impl Need {
-    fn is_met(&self, standings: &Standings) -> bool {
+    pub(crate) fn is_met(&self, standings: &Standings) -> bool {
         match standings[self.step] {
             Standing::Disabled => false,
             Standing::Serves(variation) => self.variations.contains(&variation),
@@ -69,7 +69,14 @@ impl Prerequisites {
         Some(self.steps[unmet.step].slot)
     }
 
-    fn walk(&self, slots: &[Slot], segments: &Segments, subject: Subject<'_>, memory: &mut Memory) -> Standings {
+    /// What each step comes to.
+    pub(crate) fn walk(
+        &self,
+        slots: &[Slot],
+        segments: &Segments,
+        subject: Subject<'_>,
+        memory: &mut Memory,
+    ) -> Standings {
         let mut standings = [Standing::Disabled; STEPS_MAX];
         for (index, step) in self.steps.iter().enumerate() {
             let remembered = memory.get(step.slot).copied().flatten();

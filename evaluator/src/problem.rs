@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// One thing to correct.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {
-    /// The field, such as `rules[0].serve.split.ranges`.
+    /// The field, such as `rules[0].serve.split.ranges`; empty when it is about the whole.
     pub path: String,
     /// What is wrong with it and what would be right.
     pub message: String,
@@ -13,7 +13,10 @@ pub struct Problem {
 
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.path, self.message)
+        match self.path.as_str() {
+            "" => f.write_str(&self.message),
+            path => write!(f, "{path}: {}", self.message),
+        }
     }
 }
 
@@ -29,6 +32,11 @@ impl Problems {
     pub(crate) fn into_vec(self) -> Vec<Problem> {
         self.0
     }
+}
+
+/// The path of a field within what is at `place`.
+pub(crate) fn below(place: &str, path: &str) -> String {
+    if path.is_empty() { place.to_owned() } else { format!("{place}.{path}") }
 }
 
 /// Problems in one line, for an error message.

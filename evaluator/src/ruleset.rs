@@ -6,13 +6,14 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::compiled_flag::Served;
+use crate::compiled_flag::{CompiledFlag, Served};
 use crate::context::{AttributeRef, Subject, TARGETING_KEY};
+use crate::parse::Refused;
 use crate::prerequisites::Memory;
 use crate::problem::Problem;
 use crate::segments::Segments;
 use crate::serve::USER;
-use crate::slot::{self, Slot};
+use crate::slot::{self, Entry, Slot};
 use crate::text_hash::TextMap;
 use crate::{Context, Evaluation, EvaluationError, Flag, FlagState, Reason, Segment, Timestamp};
 
@@ -92,7 +93,7 @@ impl<'s> UnitTypes<'s> {
 }
 
 /// A compiled [`RulesetSource`].
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Ruleset {
     revision: u64,
     /// In the order of their keys.
@@ -105,11 +106,18 @@ pub struct Ruleset {
 impl Ruleset {
     /// Compiles a ruleset. It never fails: what is broken is an error in its own slot, listed by [`Ruleset::problems`].
     pub fn compile(source: RulesetSource) -> Self {
+        Self::compile_with(source, &Refused::default())
+    }
+
+    /// Compiles a ruleset in which some flags and segments could not even be read.
+    pub(crate) fn compile_with(source: RulesetSource, refused: &Refused) -> Self {
         let units = UnitTypes::new(&source.unit_types);
         let (segments, mut problems) =
-            Segments::compile(&source.segments, units.attribute(USER), source.environment.clone());
+            Segments::compile(&source.segments, &refused.segments, units.attribute(USER), source.environment);
 
-        let slots = slot::compile(&source.flags, &segments, &units, &mut problems);
+        let usable = source.flags.iter().map(Entry::from);
+        let entries = usable.chain(refused.flags.iter().map(Entry::from)).collect();
+        let slots = slot::compile(entries, &segments, &units, &mut problems);
         let index = slots.iter().enumerate().map(|(i, slot)| (slot.key.clone(), i)).collect();
         Self { revision: source.revision, slots, index, segments, problems }
     }
@@ -172,13 +180,34 @@ impl Ruleset {
 
     #[inline]
     fn evaluate_one<'r, 'c>(&'r self, flag: &str, context: &'c Context, now: Option<Timestamp>) -> Evaluation<'r, 'c> {
-        match self.index.get(flag) {
-            Some(slot) => self.answer(&self.slots[*slot], context, now, &mut []),
-            None => Evaluation {
-                flag: Cow::Owned(flag.to_owned()),
-                ..failed("", self.revision, EvaluationError::FlagNotFound)
-            },
+        match self.slot(flag) {
+            Some(slot) => self.answer(slot, context, now, &mut []),
+            None => self.unknown(flag),
         }
+    }
+
+    pub(crate) fn unknown(&self, flag: &str) -> Evaluation<'static, 'static> {
+        Evaluation { flag: Cow::Owned(flag.to_owned()), ..failed("", self.revision, EvaluationError::FlagNotFound) }
+    }
+
+    pub(crate) fn slot(&self, flag: &str) -> Option<&Slot> {
+        self.index.get(flag).map(|slot| &self.slots[*slot])
+    }
+
+    pub(crate) fn slots_mut(&mut self) -> &mut [Slot] {
+        &mut self.slots
+    }
+
+    pub(crate) fn position(&self, flag: &str) -> Option<usize> {
+        self.index.get(flag).copied()
+    }
+
+    pub(crate) fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    pub(crate) fn segments(&self) -> &Segments {
+        &self.segments
     }
 
     fn evaluate_each<'r, 'c>(
@@ -215,28 +244,39 @@ impl Ruleset {
             _ => None,
         };
         let prerequisite = unmet.map(|slot| &*self.slots[slot].key);
-        let Served { variation, reason, rule, assignment, missing_unit } = match prerequisite {
+        let served = match prerequisite {
             Some(_) => flag.without_prerequisite(),
             None => flag.evaluate(subject, &self.segments),
         };
-        let variation = flag.variation(variation);
-        Evaluation {
-            flag: Cow::Borrowed(&slot.key),
-            revision: slot.revision,
-            value: Some(&variation.value),
-            variation: Some(&variation.key),
-            enabled: variation.enabled && reason != Reason::Disabled && prerequisite.is_none(),
-            reason,
-            rule,
-            prerequisite,
-            assignment,
-            missing_unit,
-            error: None,
-        }
+        answered(slot, flag, served, prerequisite)
     }
 }
 
-fn failed<'r, 'c>(flag: &'r str, revision: u64, error: EvaluationError) -> Evaluation<'r, 'c> {
+#[inline]
+pub(crate) fn answered<'r, 'c>(
+    slot: &'r Slot,
+    flag: &'r CompiledFlag,
+    served: Served<'r, 'c>,
+    prerequisite: Option<&'r str>,
+) -> Evaluation<'r, 'c> {
+    let Served { variation, reason, rule, assignment, missing_unit } = served;
+    let variation = flag.variation(variation);
+    Evaluation {
+        flag: Cow::Borrowed(&slot.key),
+        revision: slot.revision,
+        value: Some(&variation.value),
+        variation: Some(&variation.key),
+        enabled: variation.enabled && reason != Reason::Disabled && prerequisite.is_none(),
+        reason,
+        rule,
+        prerequisite,
+        assignment,
+        missing_unit,
+        error: None,
+    }
+}
+
+pub(crate) fn failed<'r, 'c>(flag: &'r str, revision: u64, error: EvaluationError) -> Evaluation<'r, 'c> {
     Evaluation {
         flag: Cow::Borrowed(flag),
         revision,

@@ -97,7 +97,7 @@ pub(crate) fn folded(value: &Value) -> Cow<'_, Value> {
 }
 
 /// Comparands of which one must be equal. Text is hashed: a list of 100 000 is no slower than one of ten.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct ScalarSet {
     /// Few texts are faster to walk than to hash.
     few_texts: Box<[Box<str>]>,
@@ -106,7 +106,7 @@ pub(crate) struct ScalarSet {
     booleans: [bool; 2],
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct NumberSet {
     /// Sorted, for binary search.
     integers: Vec<i64>,

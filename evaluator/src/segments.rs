@@ -5,7 +5,8 @@ use std::collections::HashMap;
 
 use crate::context::{AttributeRef, Subject};
 use crate::matcher::{Known, Matcher};
-use crate::problem::{Problem, Problems, one_line};
+use crate::parse::Unreadable;
+use crate::problem::{Problem, Problems, below, one_line};
 use crate::text_hash::TextSet;
 use crate::validate::check_segment;
 use crate::{Context, EnvironmentNames, Key, Segment};
@@ -13,7 +14,7 @@ use crate::{Context, EnvironmentNames, Key, Segment};
 /// How long a chain of segments that refer to segments may be: evaluation recurses this far at most.
 const CHAIN_MAX: usize = 16;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Segments {
     user: AttributeRef,
     environment: EnvironmentNames,
@@ -21,8 +22,16 @@ pub(crate) struct Segments {
     by_key: HashMap<Key, Result<usize, String>>,
 }
 
-#[derive(Debug)]
+/// What decides whether a unit is in a segment.
+pub(crate) enum Membership<'s> {
+    Included,
+    Excluded,
+    ByCondition(&'s Matcher),
+}
+
+#[derive(Clone, Debug)]
 struct CompiledSegment {
+    key: Box<str>,
     included: TextSet,
     excluded: TextSet,
     when: Matcher,
@@ -34,12 +43,13 @@ impl Segments {
     /// Compiles `sources`; `user` is where the ids on the unit lists are read from. Never fails as a whole.
     pub(crate) fn compile(
         sources: &[Segment],
+        unreadable: &[Unreadable],
         user: AttributeRef,
         environment: EnvironmentNames,
     ) -> (Self, Vec<Problem>) {
         let mut segments = Self { user, environment, compiled: Vec::new(), by_key: HashMap::new() };
         let mut all = Problems::default();
-        let mut waiting = segments.refuse_repeated(sources, &mut all);
+        let mut waiting = segments.refuse_repeated(sources, unreadable, &mut all);
         while !waiting.is_empty() {
             let before = waiting.len();
             waiting.retain(|segment| {
@@ -67,18 +77,33 @@ impl Segments {
 
     /// Whether the unit is in the segment.
     pub(crate) fn has(&self, index: usize, subject: Subject<'_>) -> bool {
+        match self.membership(index, subject.context) {
+            Membership::Included => true,
+            Membership::Excluded => false,
+            Membership::ByCondition(when) => when.is_met(subject, self),
+        }
+    }
+
+    /// What decides whether the unit is in the segment.
+    #[inline]
+    pub(crate) fn membership(&self, index: usize, context: &Context) -> Membership<'_> {
         let segment = &self.compiled[index];
         if !(segment.included.is_empty() && segment.excluded.is_empty())
-            && let Some(unit_id) = self.user.unit_id(subject.context)
+            && let Some(unit_id) = self.user.unit_id(context)
         {
             if segment.excluded.contains(unit_id) {
-                return false;
+                return Membership::Excluded;
             }
             if segment.included.contains(unit_id) {
-                return true;
+                return Membership::Included;
             }
         }
-        segment.when.is_met(subject, self)
+        Membership::ByCondition(&segment.when)
+    }
+
+    /// The key of a usable segment.
+    pub(crate) fn key(&self, index: usize) -> &str {
+        &self.compiled[index].key
     }
 
     /// Whether the segment has other units at another time.
@@ -96,18 +121,28 @@ impl Segments {
         self.user.unit_id(context)
     }
 
-    fn refuse_repeated<'s>(&mut self, sources: &'s [Segment], all: &mut Problems) -> Vec<&'s Segment> {
+    /// Refuses keys that are declared more than once and segments that could not be read; the rest comes back.
+    fn refuse_repeated<'s>(
+        &mut self,
+        sources: &'s [Segment],
+        unreadable: &'s [Unreadable],
+        all: &mut Problems,
+    ) -> Vec<&'s Segment> {
+        let keys = || sources.iter().map(|it| &it.key).chain(unreadable.iter().map(|it| &it.key));
         let mut times: HashMap<&Key, usize> = HashMap::new();
-        for segment in sources {
-            *times.entry(&segment.key).or_default() += 1;
+        for key in keys() {
+            *times.entry(key).or_default() += 1;
         }
-        let (once, repeated): (Vec<_>, Vec<_>) = sources.iter().partition(|segment| times[&segment.key] == 1);
-        for segment in repeated {
-            if !self.by_key.contains_key(&segment.key) {
-                self.refuse(&segment.key, "key", "the key is declared more than once", all);
+        for key in keys().filter(|key| times[key] > 1) {
+            if !self.by_key.contains_key(key) {
+                self.refuse(key, "key", "the key is declared more than once", all);
             }
         }
-        once
+        for Unreadable { key, problem, .. } in unreadable.iter().filter(|it| times[&it.key] == 1) {
+            all.add(below(&format!("segments.{key}"), &problem.path), problem.message.as_str());
+            self.by_key.insert(key.clone(), Err(problem.to_string()));
+        }
+        sources.iter().filter(|segment| times[&segment.key] == 1).collect()
     }
 
     fn first_unresolved<'s>(&self, segment: &'s Segment) -> Option<&'s Key> {
@@ -135,6 +170,7 @@ impl Segments {
         if problems.is_empty() {
             self.by_key.insert(segment.key.clone(), Ok(self.compiled.len()));
             self.compiled.push(CompiledSegment {
+                key: segment.key.as_str().into(),
                 included: set(&segment.included),
                 excluded: set(&segment.excluded),
                 needs_time: when.needs_time(self),

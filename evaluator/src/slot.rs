@@ -2,12 +2,13 @@
 
 use crate::compiled_flag::CompiledFlag;
 use crate::link::{Node, link};
+use crate::parse::Unreadable;
 use crate::prerequisites::Prerequisites;
-use crate::problem::{Problem, one_line};
+use crate::problem::{Problem, below, one_line};
 use crate::ruleset::{FlagSource, UnitTypes};
 use crate::segments::Segments;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Slot {
     pub(crate) key: Box<str>,
     pub(crate) revision: u64,
@@ -17,38 +18,56 @@ pub(crate) struct Slot {
     pub(crate) needs_time: bool,
 }
 
+/// What there is of one flag before it is compiled.
+pub(crate) struct Entry<'s> {
+    key: &'s str,
+    revision: u64,
+    source: Result<&'s FlagSource, &'s Problem>,
+}
+
+impl<'s> From<&'s FlagSource> for Entry<'s> {
+    fn from(source: &'s FlagSource) -> Self {
+        Self { key: source.flag.key.as_str(), revision: source.revision, source: Ok(source) }
+    }
+}
+
+impl<'s> From<&'s Unreadable> for Entry<'s> {
+    fn from(flag: &'s Unreadable) -> Self {
+        Self { key: flag.key.as_str(), revision: flag.revision, source: Err(&flag.problem) }
+    }
+}
+
 /// Compiles all flags, in the order of their keys; what is wrong with them joins `problems`.
 pub(crate) fn compile(
-    flags: &[FlagSource],
+    mut entries: Vec<Entry<'_>>,
     segments: &Segments,
     units: &UnitTypes<'_>,
     problems: &mut Vec<Problem>,
 ) -> Vec<Slot> {
-    let mut sorted: Vec<&FlagSource> = flags.iter().collect();
-    sorted.sort_by(|left, right| left.flag.key.cmp(&right.flag.key));
-    let groups: Vec<&[&FlagSource]> = sorted.chunk_by(|left, right| left.flag.key == right.flag.key).collect();
+    entries.sort_by_key(|entry| entry.key);
+    let groups: Vec<&[Entry<'_>]> = entries.chunk_by(|left, right| left.key == right.key).collect();
 
-    let mut broken = |key: &str, found: Vec<Problem>| -> String {
-        let line = one_line(&found);
-        problems.extend(
-            found
-                .into_iter()
-                .map(|problem| Problem { path: format!("flags.{key}.{}", problem.path), message: problem.message }),
-        );
-        line
-    };
+    let mut broken =
+        |key: &str, found: Vec<Problem>| -> String {
+            let line = one_line(&found);
+            problems.extend(found.into_iter().map(|problem| Problem {
+                path: below(&format!("flags.{key}"), &problem.path),
+                message: problem.message,
+            }));
+            line
+        };
     let mut slots: Vec<Slot> = Vec::with_capacity(groups.len());
     for group in &groups {
         let flag = match group {
-            [only] => CompiledFlag::compile(only, segments, units),
+            [Entry { source: Ok(source), .. }] => CompiledFlag::compile(source, segments, units),
+            [Entry { source: Err(problem), .. }] => Err(vec![(*problem).clone()]),
             _ => {
                 Err(vec![Problem { path: "key".to_owned(), message: "the key is declared more than once".to_owned() }])
             }
         };
-        let FlagSource { flag: declared, revision, .. } = group[0];
-        let key = declared.key.as_str();
+        let Entry { key, revision, .. } = group[0];
         let flag = flag.map_err(|found| broken(key, found));
-        slots.push(Slot { key: key.into(), revision: *revision, flag, prerequisites: None, needs_time: false });
+        slots.push(Slot { key: key.into(), revision, flag, prerequisites: None, needs_time: false });
     }
 
     let linked = {
@@ -56,7 +75,7 @@ pub(crate) fn compile(
             .iter()
             .zip(&groups)
             .map(|(slot, group)| Node {
-                source: if let [only] = group { Some(*only) } else { None },
+                source: if let [only] = group { only.source.ok() } else { None },
                 key: &slot.key,
                 broken: slot.flag.as_ref().err().map(String::as_str),
             })

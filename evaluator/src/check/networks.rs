@@ -7,7 +7,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 /// The length of what comes before the IPv4 address in `::ffff:a.b.c.d` (RFC 4291, 2.5.5.2).
 const MAPPED_PREFIX_BITS: u8 = 96;
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Networks {
     v4: Box<[Ipv4Net]>,
     v6: Box<[Ipv6Net]>,

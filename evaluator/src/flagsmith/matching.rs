@@ -13,7 +13,7 @@ use super::{ConditionValue, Operator, percentage};
 const REGEX_BYTES_MAX: usize = 1 << 20;
 
 /// A comparand, with what takes long to read in it read once.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Comparand {
     Plain(ConditionValue),
     /// `None` is an expression that cannot be used.

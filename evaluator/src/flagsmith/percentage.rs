@@ -46,7 +46,7 @@ fn reduce(hasher: Md5) -> u32 {
 }
 
 /// The line of a feature state: everything that is hashed before the identifier, ready once.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct SaltedPercentage {
     salt: Box<str>,
     /// Has hashed the salt.

@@ -24,21 +24,21 @@ pub struct FlagsmithSegment {
 }
 
 /// A compiled segment.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct SegmentCheck {
     key: Box<str>,
     environment: EnvironmentNames,
     rules: Box<[CompiledRule]>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct CompiledRule {
     quantifier: RuleType,
     conditions: Box<[CompiledCondition]>,
     rules: Box<[CompiledRule]>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct CompiledCondition {
     operator: Operator,
     property: Property,
@@ -46,7 +46,7 @@ struct CompiledCondition {
 }
 
 /// Where a condition reads its value.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Property {
     /// Percentage splits without a property hash the identity's key.
     IdentityKey,
@@ -56,7 +56,7 @@ enum Property {
 }
 
 /// What a path leads to.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Source {
     Identifier,
     IdentityKey,

@@ -1,16 +1,20 @@
 //! Behaviour of the crate as its users see it, in one binary because linking is slow.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod explain;
 mod flagsmith;
 mod history;
 mod laws;
+mod parse;
 mod prerequisites;
 mod segments;
 mod serving;
+mod snapshot;
 mod time;
 mod validation;
 mod vectors;
 mod wire;
+mod worlds;
 
 use liftgate_evaluator::{Flag, FlagSource, FlagState, Key, Ruleset, RulesetSource, Serve};
 use serde_json::Value;
