@@ -6,6 +6,7 @@ mod declaration;
 mod deliveries;
 mod edit;
 mod experiments;
+mod explain;
 mod in_use;
 mod keys;
 mod ledger;
@@ -39,6 +40,7 @@ pub fn router() -> Router<App> {
         .route("/quarantine", get(quarantine::list))
         .route("/quarantine/replay", post(quarantine::replay))
         .route("/quarantine/discard", post(quarantine::discard))
+        .route("/flags/{key}/explain", post(explain::show))
         .route("/rollouts", get(rollouts::list).post(rollouts::start))
         .route("/rollouts/{key}", get(rollouts::show))
         .route("/rollouts/{key}/why", get(rollouts::why))
