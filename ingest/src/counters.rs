@@ -1,7 +1,7 @@
 //! What this node has counted since it opened, and how it stands: for operators. The books that must add up over restarts
 //! are in `ledger`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -115,7 +115,15 @@ pub(crate) struct Cells {
     pub last_fsync_us: AtomicU64,
     /// What the rows of sealed batches that wait in memory take in the log.
     pub resident_bytes: AtomicU64,
-    dropped_by_run: Mutex<HashMap<(u64, u64), u64>>,
+    dropped_by_run: Mutex<HashMap<(u64, u64), Dropped>>,
+}
+
+/// Exposures of a run that were lost.
+#[derive(Debug)]
+struct Dropped {
+    /// The run's flag.
+    flag: String,
+    count: u64,
 }
 
 /// Adds to a cell.
@@ -164,16 +172,26 @@ impl Cells {
         }
     }
 
-    pub(crate) fn count_dropped(&self, environment: u64, run: u64) {
+    pub(crate) fn count_dropped(&self, environment: u64, run: u64, flag: &str) {
         add(&self.exposures_dropped, 1);
-        *self.by_run().entry((environment, run)).or_default() += 1;
+        let mut by_run = self.by_run();
+        let dropped = by_run.entry((environment, run)).or_insert_with(|| Dropped { flag: flag.to_owned(), count: 0 });
+        dropped.count += 1;
     }
 
     pub(crate) fn dropped(&self, environment: u64, run: u64) -> u64 {
-        self.by_run().get(&(environment, run)).copied().unwrap_or(0)
+        self.by_run().get(&(environment, run)).map_or(0, |dropped| dropped.count)
     }
 
-    fn by_run(&self) -> MutexGuard<'_, HashMap<(u64, u64), u64>> {
+    pub(crate) fn dropped_by_flag(&self) -> BTreeMap<(u64, String), u64> {
+        let mut by_flag = BTreeMap::new();
+        for ((environment, _), Dropped { flag, count }) in &*self.by_run() {
+            *by_flag.entry((*environment, flag.clone())).or_default() += count;
+        }
+        by_flag
+    }
+
+    fn by_run(&self) -> MutexGuard<'_, HashMap<(u64, u64), Dropped>> {
         // A count is whole at every point, so a panic elsewhere cannot have left it half written.
         self.dropped_by_run.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -91,7 +91,7 @@ impl ExposureSender {
     /// Queues an exposure for the log. Never blocks.
     pub fn try_send(&self, exposure: ServedExposure) -> Sent {
         if exposure.unit_id.len() > UNIT_ID_BYTES_MAX || exposure.unit_type.len() > NAME_BYTES_MAX {
-            self.cells.count_dropped(exposure.environment, exposure.run);
+            self.cells.count_dropped(exposure.environment, exposure.run, &exposure.flag);
             return Sent::Dropped;
         }
         let key = exposure.key();
@@ -107,7 +107,7 @@ impl ExposureSender {
             Err(mpsc::error::TrySendError::Full((key, lost)) | mpsc::error::TrySendError::Closed((key, lost))) => {
                 // Not remembered, so that the unit's next evaluation makes up for it.
                 self.recent.remove(key);
-                self.cells.count_dropped(lost.environment, lost.run);
+                self.cells.count_dropped(lost.environment, lost.run, &lost.flag);
                 Sent::Dropped
             }
         }
@@ -200,7 +200,7 @@ impl Drain {
                 Err(error) => {
                     tracing::error!(%error, count = part.len(), "Exposures are lost because they could not be logged.");
                     for (_, lost) in part {
-                        self.cells.count_dropped(lost.environment, lost.run);
+                        self.cells.count_dropped(lost.environment, lost.run, &lost.flag);
                     }
                 }
             }

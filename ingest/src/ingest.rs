@@ -189,6 +189,11 @@ impl Ingest {
         self.inner.cells.dropped(environment, run)
     }
 
+    /// The same by the environment's number and the run's flag, of all that lost any.
+    pub fn exposures_dropped_by_flag(&self) -> BTreeMap<(u64, String), u64> {
+        self.inner.cells.dropped_by_flag()
+    }
+
     /// Stops in order: exposures are drained, everything is sealed and appended, the warehouse flushes, and the log is
     /// released as far as it has become durable. A second call has nothing left to do.
     ///

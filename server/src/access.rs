@@ -102,6 +102,8 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 pub struct EnvironmentCaller {
     /// The environment as it is now.
     pub snapshot: Arc<Snapshot>,
+    /// Whether the key is a secret of a server, and no public identifier.
+    pub is_server: bool,
 }
 
 impl EnvironmentCaller {
@@ -115,7 +117,7 @@ impl EnvironmentCaller {
         let snapshot = app.rulesets.get(&credential.scope).ok_or_else(|| {
             ApiError::new(StatusCode::UNAUTHORIZED, "environment_gone", "the environment of this key does not exist")
         })?;
-        Ok(Self { snapshot })
+        Ok(Self { snapshot, is_server: credential.kind == CredentialKind::Server })
     }
 }
 

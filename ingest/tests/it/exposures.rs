@@ -119,10 +119,15 @@ async fn a_full_queue_drops_at_once_and_counts_by_run() {
     assert_eq!(sent, [Sent::Queued, Sent::Queued, Sent::Queued, Sent::Dropped, Sent::Dropped]);
     assert_eq!(node.ingest.exposures_dropped(ENVIRONMENT, 3), 2);
     assert_eq!(node.ingest.exposures_dropped(ENVIRONMENT, 4), 0);
+    let banner = ServedExposure { flag: "banner".to_owned(), run: 4, ..served("u1") };
+    let next_run = ServedExposure { run: 5, ..served("u1") };
+    assert_eq!([banner, next_run].map(|exposure| sender.try_send(exposure)), [Sent::Dropped, Sent::Dropped]);
+    let by_flag = [("banner", 1), ("checkout", 3)].map(|(flag, count)| ((ENVIRONMENT, flag.to_owned()), count));
+    assert_eq!(node.ingest.exposures_dropped_by_flag(), by_flag.into());
     node.until(|counters| counters.stored == 3).await;
     assert_eq!(sender.try_send(served("u4")), Sent::Queued, "a dropped one is not taken for a repeat");
     node.until(|counters| counters.stored == 4).await;
-    assert_eq!(node.ingest.counters().exposures_dropped, 2);
+    assert_eq!(node.ingest.counters().exposures_dropped, 4);
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ use super::exposure;
 use crate::{access::EnvironmentCaller, app::App, problem::ApiError};
 
 /// The longest id of a user, in bytes; no event may have a longer one.
-const USER_ID_BYTES_MAX: usize = 512;
+const USER_ID_BYTES_MAX: usize = 1024;
 
 /// The parameters of the call.
 #[derive(Deserialize)]
@@ -38,11 +38,11 @@ pub async fn evaluate(
     parameters: Result<Query<Parameters>, QueryRejection>,
 ) -> Result<Json<BTreeMap<String, bool>>, ApiError> {
     let context = Context::user(user_id(parameters)?);
-    let EnvironmentCaller { snapshot } = &caller;
+    let EnvironmentCaller { snapshot, .. } = &caller;
     let now = app.clock.now();
     let mut answer = BTreeMap::new();
     for source in snapshot.source.flags.iter().filter(|source| source.flag.kind == FlagKind::Boolean) {
-        let evaluation = snapshot.ruleset.evaluate_at(source.flag.key.as_str(), &context, app.clock.now());
+        let evaluation = snapshot.ruleset.evaluate_at(source.flag.key.as_str(), &context, now);
         let Some(value) = evaluation.value.and_then(|value| value.as_bool()) else { continue };
         if snapshot.environment.bulk_exposures {
             exposure::emit(&app, snapshot, &evaluation, now);

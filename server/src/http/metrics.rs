@@ -15,6 +15,7 @@ pub async fn show(State(app): State<App>) -> impl IntoResponse {
     page.counter("liftgate_evaluations_total", "Flag evaluations answered.", app.evaluations.load(Ordering::Relaxed));
     let ingest = app.ingest.counters();
     events(&mut page, &ingest);
+    dropped(&mut page, &app);
     log(&mut page, &ingest);
     match &app.engine {
         Engine::Parquet(warehouse) => parquet(&mut page, &warehouse.describe()),
@@ -65,11 +66,30 @@ fn events(page: &mut Page, it: &Counters) {
     page.counter("liftgate_requests_refused_backlog_total", "Requests refused: the log was full.", it.refused_backlog);
     page.counter("liftgate_requests_refused_low_disk_total", "Requests refused: little disk.", it.refused_low_disk);
     page.counter("liftgate_exposures_sent_total", "Exposures that evaluation emitted.", it.exposures_sent);
-    page.counter("liftgate_exposures_dropped_total", "Exposures lost to a full queue.", it.exposures_dropped);
     page.counter("liftgate_exposures_deduplicated_total", "Exposures that repeat one.", it.exposures_deduplicated);
     page.gauge("liftgate_exposures_queue", "Exposures that wait to be logged.", it.exposure_queue);
     page.gauge("liftgate_quarantine_events", "Events in quarantine.", it.quarantine_events);
     page.gauge("liftgate_quarantine_bytes", "Room that they take.", it.quarantine_bytes);
+}
+
+/// Exposures that evaluation could not emit, by their flag: its runs are missing units.
+fn dropped(page: &mut Page, app: &App) {
+    let snapshots = app.rulesets.all();
+    let dropped = app.ingest.exposures_dropped_by_flag();
+    let values: Vec<_> = dropped
+        .iter()
+        .map(|((environment, flag), count)| {
+            // An environment that was archived has no name any more.
+            let scope = snapshots.iter().find(|it| it.number == *environment).map(|it| &it.scope);
+            let labels = [
+                ("project", scope.map_or("", |scope| scope.project_column())),
+                ("environment", scope.map_or("", |scope| scope.environment_column())),
+                ("flag", flag.as_str()),
+            ];
+            (labels, *count)
+        })
+        .collect();
+    page.counters("liftgate_exposures_dropped_total", "Exposures lost to a full queue.", &values);
 }
 
 /// The event log and the way from it to the warehouse.

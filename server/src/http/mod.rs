@@ -9,6 +9,7 @@ mod ingest;
 mod metrics;
 pub mod ofrep;
 pub mod openapi;
+mod ruleset;
 
 use axum::{
     Router,
@@ -36,6 +37,7 @@ pub fn router(app: App) -> Router {
                 .route("/ofrep/v1/evaluate/flags", post(ofrep::bulk))
                 .route("/ofrep/v1/evaluate/flags/{*key}", post(ofrep::single))
                 .route("/ofrep/v1/streams/{key}", get(ofrep::stream::updates))
+                .route("/evaluation/v1/ruleset", get(ruleset::show))
                 .route("/flags/evaluate", get(gatekeeper::evaluate))
                 .route("/ingest/v1/events", post(ingest::native::events))
                 .route("/v1/track", post(ingest::segment::track))

@@ -58,7 +58,7 @@ async fn what_is_missing_is_named() {
     let server = Server::start().await;
     let key = shop(&server).await;
     let with = |key: &str| ("x-api-key", key.to_owned());
-    let long = format!("?userId={}", "u".repeat(600));
+    let long = format!("?userId={}", "u".repeat(1_025));
     for (header, query, status, code) in [
         (with(&key), "", StatusCode::BAD_REQUEST, "user_id_missing"),
         (with(&key), "?userId=", StatusCode::BAD_REQUEST, "user_id_missing"),

@@ -9,6 +9,7 @@ use crate::harness::{Server, TOKEN};
 
 const DOCUMENT: &str = include_str!("../../src/http/openapi.json");
 const HTTP: &str = include_str!("../../src/http/mod.rs");
+const FLAGSMITH: &str = include_str!("../../src/http/flagsmith/mod.rs");
 const MANAGE: &str = include_str!("../../src/manage/mod.rs");
 
 fn documented() -> BTreeSet<String> {
@@ -30,6 +31,7 @@ fn every_route_is_documented_and_every_documented_path_is_a_route() {
     let (environment, rest) = MANAGE.split_once("    Router::new()\n        .route(\"/apply\"").unwrap();
     let rest = format!(".route(\"/apply\"{rest}");
     let mut routes: BTreeSet<String> = routed(HTTP).into_iter().map(|path| path.replace("{*key}", "{key}")).collect();
+    routes.extend(routed(FLAGSMITH));
     routes.extend(routed(&rest).into_iter().map(|path| format!("/manage/v1{path}")));
     let inside = "/manage/v1/projects/{project}/environments/{environment}";
     routes.extend(routed(environment).into_iter().map(|path| format!("{inside}{path}")));

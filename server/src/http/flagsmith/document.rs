@@ -4,23 +4,14 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use axum::{
-    extract::State,
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderValue, StatusCode, header},
     response::Response,
 };
 
 use super::{Keyed, Refusal, answer, environment_document};
-use crate::app::App;
 
-/// What server keys begin with.
-const SERVER_KEY: &str = "ser.";
-
-pub async fn show(State(_): State<App>, headers: HeaderMap, Keyed(caller): Keyed) -> Result<Response, Refusal> {
-    let is_server_key = ["x-environment-key", "x-api-key"]
-        .iter()
-        .find_map(|name| headers.get(*name))
-        .is_some_and(|key| key.as_bytes().starts_with(SERVER_KEY.as_bytes()));
-    if !is_server_key {
+pub async fn show(Keyed(caller): Keyed) -> Result<Response, Refusal> {
+    if !caller.is_server {
         let detail = "the environment document needs a server key, which begins with `ser.`; make one with \
                       `POST /manage/v1/projects/{project}/environments/{environment}/keys` and `{\"kind\": \"server\"}`";
         return Err(Refusal::new(StatusCode::FORBIDDEN, detail));

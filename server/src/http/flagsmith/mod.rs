@@ -34,11 +34,8 @@ const UPDATED_AT: HeaderName = HeaderName::from_static("x-flagsmith-document-upd
 pub fn router() -> Router<App> {
     Router::new()
         .route("/api/v1/flags/", get(flags::show))
-        .route("/api/v1/flags", get(flags::show))
         .route("/api/v1/identities/", get(identities::show).post(identities::evaluate))
-        .route("/api/v1/identities", get(identities::show).post(identities::evaluate))
         .route("/api/v1/environment-document/", get(document::show))
-        .route("/api/v1/environment-document", get(document::show))
         .route("/api/v1/analytics/flags/", post(analytics::first))
         .route("/api/v2/analytics/flags/", post(analytics::second))
         .route("/sse/environments/{key}/stream", get(stream::updates))

@@ -99,8 +99,10 @@ pub fn write_fixed(body: &mut Vec<u8>, whole: &[u8], tail: &Tail) {
 pub fn write(body: &mut Vec<u8>, flag: &FlagFragments, evaluation: &Evaluation<'_, '_>, tail: &Tail) {
     flag.write(body, evaluation.variation.unwrap_or_default(), evaluation.reason);
     if let Some(rule) = evaluation.rule {
-        body.push(b',');
-        member(body, "rule", rule);
+        // A key: nothing in it needs escaping.
+        body.extend_from_slice(br#","rule":""#);
+        body.extend_from_slice(rule.as_bytes());
+        body.push(b'"');
     }
     if let Some(assignment) = &evaluation.assignment {
         number(body, "run", assignment.run.number);

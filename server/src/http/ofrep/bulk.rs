@@ -26,7 +26,7 @@ pub async fn bulk(
     caller: Result<EnvironmentCaller, ApiError>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    let EnvironmentCaller { snapshot } = caller?;
+    let EnvironmentCaller { snapshot, .. } = caller?;
     let if_none_match: Vec<HeaderValue> = request.headers().get_all(header::IF_NONE_MATCH).iter().cloned().collect();
     let context = context::read(request).await?;
     let body = write(&app, &snapshot, &context);

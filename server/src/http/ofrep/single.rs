@@ -42,7 +42,7 @@ async fn evaluate(
     caller: Result<EnvironmentCaller, ApiError>,
     request: Request,
 ) -> Result<Vec<u8>, Refusal> {
-    let EnvironmentCaller { snapshot } = caller?;
+    let EnvironmentCaller { snapshot, .. } = caller?;
     let context = context::read(request).await?;
     app.evaluations.fetch_add(1, Ordering::Relaxed);
     let Some(flag) = snapshot.fragments.find(key) else {
