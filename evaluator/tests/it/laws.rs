@@ -7,9 +7,10 @@ use liftgate_evaluator::{
     ranges_for_weights, share_bucket, split_bucket,
 };
 use proptest::prelude::*;
+use serde_json::{Value, json};
 use statrs::distribution::{ChiSquared, ContinuousCDF};
 
-use crate::serving;
+use crate::{serving, with_state};
 
 fn share() -> impl Strategy<Value = Share> {
     (0..=BUCKETS).prop_map(|parts| Share::from_ppc(parts).unwrap())
@@ -210,4 +211,90 @@ fn buckets_are_uniform() {
     let expected = f64::from(UNITS) / 100.0;
     let statistic: f64 = counts.iter().map(|seen: &f64| (seen - expected).powi(2) / expected).sum();
     assert!(ChiSquared::new(99.0).unwrap().sf(statistic) > P_VALUE_MIN);
+}
+
+/// Whether each of a million users is treated by a ramp of this share.
+fn treated(percent: f64) -> Vec<bool> {
+    let ruleset = serving("f", &ramp("salt", Share::from_percent(percent).unwrap()));
+    let mut context = Context::default();
+    let is_treated = |number: u32| {
+        context.targeting_key = Some(format!("user-{number}"));
+        ruleset.evaluate("f", &context).variation == Some("on")
+    };
+    (0..1_000_000).map(is_treated).collect()
+}
+
+#[test]
+fn a_rising_ramp_only_adds_among_a_million_units() {
+    let mut before = treated(0.0);
+    assert!(!before.contains(&true));
+    for percent in [0.1, 1.0, 10.0, 50.0, 100.0] {
+        let after = treated(percent);
+        assert!(before.iter().zip(&after).all(|(was, is)| is >= was), "{percent}");
+        let (count, expected) = (after.iter().filter(|is| **is).count() as f64, percent * 10_000.0);
+        let deviation = (expected * (1.0 - percent / 100.0)).sqrt();
+        assert!((count - expected).abs() <= 4.0 * deviation, "{percent}: {count}");
+        before = after;
+    }
+}
+
+#[test]
+fn nobody_moves_when_everything_but_the_salt_is_edited() {
+    let flag = |key: &str, name: &str, revision: u64, extra_rule: bool| {
+        let split = json!({"split": {"salt": "s", "share": "60%", "ranges": [
+            {"variation": "on", "start": 0, "end": 30_000}, {"variation": "off", "start": 30_000, "end": 100_000}]}});
+        let ramp = json!({"ramp": {"salt": "t", "share": "30%", "treatment": "on", "control": "off"}});
+        let mut rules = vec![json!({"id": name, "description": name, "serve": split})];
+        if extra_rule {
+            let nobody = json!({"attribute": "nowhere", "op": "exists"});
+            rules.insert(0, json!({"id": "new", "when": nobody, "serve": {"variation": "on"}}));
+        }
+        json!({"flag": {"key": key, "name": name, "description": name, "tags": [name], "owner": name, "kind": "boolean"},
+            "state": {"enabled": true, "rules": rules, "fallthrough": ramp}, "revision": revision})
+    };
+    let source = |revision: u64, flags: Vec<Value>| crate::ruleset(json!({"revision": revision, "flags": flags}));
+    let before = source(1, vec![flag("f", "old", 1, false)]);
+    let after = source(
+        u64::MAX,
+        vec![flag("other", "x", 9, true), flag("renamed", "new-name", 99, true), flag("f", "old", 2, false)],
+    );
+    for unit in 0..5_000 {
+        let unit = format!("user-{unit}");
+        let was = served(&before, "f", &unit);
+        assert!(["other", "renamed", "f"].into_iter().all(|flag| served(&after, flag, &unit) == was), "{unit}");
+    }
+}
+
+#[test]
+fn each_segment_has_its_own_share() {
+    let ramp = |share: &str| json!({"ramp": {"salt": "s", "share": share, "treatment": "on", "control": "off"}});
+    let rule = |id: &str, share: &str| json!({"id": id, "when": {"segment": id}, "serve": ramp(share)});
+    let is = |name: &str| json!({"attribute": name, "op": "equals", "value": true});
+    let state =
+        json!({"enabled": true, "rules": [rule("beta", "100%"), rule("premium", "50%")], "fallthrough": ramp("25%")});
+    let segments = json!([{"key": "beta", "when": is("beta")}, {"key": "premium", "when": is("premium")}]);
+    let ruleset = with_state(state, segments);
+    let treated = |unit: u32, attributes: &[&str]| {
+        let context = attributes.iter().fold(Context::user(format!("u{unit}")), |it, name| it.with(*name, true));
+        ruleset.evaluate("f", &context).variation == Some("on")
+    };
+    let count =
+        |attributes: &[&str]| (0..UNITS).filter(|unit| treated(*unit, attributes)).count() as f64 / f64::from(UNITS);
+    assert_eq!((count(&["beta"]), count(&["beta", "premium"])), (1.0, 1.0), "the first rule that matches");
+    assert!((count(&["premium"]) - 0.5).abs() < 0.01);
+    assert!((count(&[]) - 0.25).abs() < 0.01);
+    // On one salt nobody loses the feature by joining a segment with a larger share.
+    assert!((0..UNITS).all(|unit| !treated(unit, &[]) || treated(unit, &["premium"])));
+}
+
+#[test]
+fn individual_targets_win_over_every_rule_both_ways() {
+    for (served, other) in [("on", "off"), ("off", "on")] {
+        let everybody = json!({"id": "everybody", "serve": {"variation": other}});
+        let state = json!({"enabled": true, "rules": [everybody], "fallthrough": {"variation": other},
+            "targets": [{"variation": served, "units": ["ada"]}]});
+        let ruleset = with_state(state, json!([]));
+        let answer = |unit: &str| ruleset.evaluate("f", &Context::user(unit)).variation.map(str::to_owned);
+        assert_eq!((answer("ada").as_deref(), answer("bob").as_deref()), (Some(served), Some(other)));
+    }
 }

@@ -1,7 +1,9 @@
 //! Behaviour of the crate as its users see it, in one binary because linking is slow.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod allocations;
 mod explain;
+mod extremes;
 mod flagsmith;
 mod history;
 mod laws;
