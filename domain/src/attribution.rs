@@ -17,15 +17,25 @@ pub struct Attributed {
     pub variation: String,
 }
 
+/// A unit that a client says it showed a flag to.
+#[derive(Copy, Clone, Debug)]
+pub struct Sighting<'s> {
+    /// The environment's number.
+    pub environment: u64,
+    /// The flag.
+    pub flag: &'s str,
+    /// The unit's type.
+    pub unit_type: &'s str,
+    /// The unit's id.
+    pub unit_id: &'s str,
+    /// When.
+    pub at: Timestamp,
+    /// The run that the client was told when it asked for the flag: the unit then had matched the run's rule.
+    pub told_run: Option<u64>,
+}
+
 /// Looks units up in the history of runs.
 pub trait Attribution: Send + Sync {
-    /// The assignment of a unit to the run of `flag` in the environment at `at`; `None` when no run explains it.
-    fn attribute(
-        &self,
-        environment: u64,
-        flag: &str,
-        unit_type: &str,
-        unit_id: &str,
-        at: Timestamp,
-    ) -> Option<Attributed>;
+    /// The assignment of a unit to the run of the flag at that time; `None` when no run explains it.
+    fn attribute(&self, sighting: &Sighting<'_>) -> Option<Attributed>;
 }

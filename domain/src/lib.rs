@@ -47,7 +47,7 @@ pub mod span;
 pub mod warehouse;
 pub mod watermark;
 
-pub use attribution::{Attributed, Attribution};
+pub use attribution::{Attributed, Attribution, Sighting};
 pub use catalog::{Catalog, RulesetBundle};
 pub use change::{Actor, Applied, Change, ChangeKind, ChangeRecord, Entry, Expected, Mutation};
 pub use clock::{Clock, ManualClock, SystemClock};

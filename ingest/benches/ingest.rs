@@ -8,8 +8,8 @@ use async_trait::async_trait;
 use divan::counter::ItemsCount;
 use liftgate_domain::entropy::SeededEntropy;
 use liftgate_domain::{
-    Attributed, Attribution, EventCounts, MomentsAnswer, MomentsQuery, SealedBatch, StoreError, SystemClock, Timestamp,
-    Warehouse, Watermark,
+    Attributed, Attribution, EventCounts, MomentsAnswer, MomentsQuery, SealedBatch, Sighting, StoreError, SystemClock,
+    Timestamp, Warehouse, Watermark,
 };
 use liftgate_ingest::native::{self, ContentType};
 use liftgate_ingest::segment_api::{self, Call};
@@ -57,7 +57,7 @@ impl Warehouse for Forgetful {
 struct NoRun;
 
 impl Attribution for NoRun {
-    fn attribute(&self, _: u64, _: &str, _: &str, _: &str, _: Timestamp) -> Option<Attributed> {
+    fn attribute(&self, _: &Sighting<'_>) -> Option<Attributed> {
         None
     }
 }

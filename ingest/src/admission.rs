@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use liftgate_domain::{Attribution, EventRow, RowKind, Timestamp};
+use liftgate_domain::{Attribution, EventRow, RowKind, Sighting, Timestamp};
+use serde_json::{Map, Value};
 
 use crate::keys;
 use crate::plausibility::Plausibility;
@@ -16,6 +17,10 @@ use crate::{ParsedEvent, Quarantined, RawBody, RawEvent, RawUnit, RejectCode, Re
 const PART_BYTES: usize = 16 << 20;
 /// How far a sender's clock may be off before its events are counted as skewed.
 const SKEW_MAX_MICROS: i64 = 5_000_000;
+
+/// The properties of an exposure in which a client may send back the run that it was told: as Flagsmith's SDKs call it,
+/// and as this server's own answers do.
+const TOLD_RUN: [&str; 2] = ["experiment_id", "run"];
 
 /// What the events of a request are judged by.
 pub(crate) struct Admission<'a> {
@@ -157,13 +162,28 @@ pub(crate) fn attribute(attribution: &dyn Attribution, row: &mut EventRow) {
     if row.kind != RowKind::Exposure {
         return;
     }
-    let found = attribution.attribute(row.environment, &row.name, &row.unit_type, &row.unit_id, row.ts);
+    let found = attribution.attribute(&Sighting {
+        environment: row.environment,
+        flag: &row.name,
+        unit_type: &row.unit_type,
+        unit_id: &row.unit_id,
+        at: row.ts,
+        told_run: row.properties.as_ref().and_then(told_run),
+    });
     if let Some(found) = found.filter(|found| row.variation.as_deref() == Some(&*found.variation)) {
         row.run = Some(found.run);
         row.stage = Some(found.stage);
         row.arm = found.arm;
         row.bucket = Some(found.bucket);
     }
+}
+
+/// The run that an answer named when the client asked: Flagsmith's SDKs send it back as the experiment's id.
+fn told_run(properties: &Map<String, Value>) -> Option<u64> {
+    TOLD_RUN.iter().find_map(|name| match properties.get(*name)? {
+        Value::String(text) => text.parse().ok(),
+        number => number.as_u64(),
+    })
 }
 
 /// The row of an event's first unit, then the same for its other units.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use liftgate_domain::entropy::SeededEntropy;
-use liftgate_domain::{Attributed, Attribution, ManualClock, Timestamp, Warehouse};
+use liftgate_domain::{Attributed, Attribution, ManualClock, Sighting, Timestamp, Warehouse};
 
 use crate::medium::{self, Medium, Opener};
 use crate::{Error, Ingest, IngestConfig, ParsedEvent, QuarantineSelection, RawBody, RawEvent, RawUnit, ReplayTime};
@@ -83,7 +83,7 @@ impl Medium for Faulty {
 struct NoRun;
 
 impl Attribution for NoRun {
-    fn attribute(&self, _: u64, _: &str, _: &str, _: &str, _: Timestamp) -> Option<Attributed> {
+    fn attribute(&self, _: &Sighting<'_>) -> Option<Attributed> {
         None
     }
 }

@@ -8,7 +8,7 @@ use std::{
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use liftgate_domain::{
-    Attributed, Attribution, Catalog, Environment, RulesetBundle, Run, Scope, StoreError, Timestamp,
+    Attributed, Attribution, Catalog, Environment, RulesetBundle, Run, Scope, Sighting, StoreError, Timestamp,
 };
 use liftgate_evaluator::{
     Design, EnvironmentNames, Flag, FlagSource, FlagState, Ruleset, RulesetSource, Segment, Serve,
@@ -211,22 +211,17 @@ impl Rulesets {
 }
 
 impl Attribution for Rulesets {
-    fn attribute(
-        &self,
-        environment: u64,
-        flag: &str,
-        unit_type: &str,
-        unit_id: &str,
-        at: Timestamp,
-    ) -> Option<Attributed> {
+    fn attribute(&self, sighting: &Sighting<'_>) -> Option<Attributed> {
         let all = self.all.load();
-        let snapshot = all.by_number.get(&environment)?;
-        let runs = snapshot.runs.get(flag)?;
-        runs.iter().filter(|run| run.history.unit == unit_type).find_map(|run| {
-            let assignment = run.history.assignment_at(unit_id, at)?;
+        let snapshot = all.by_number.get(&sighting.environment)?;
+        let runs = snapshot.runs.get(sighting.flag)?;
+        runs.iter().filter(|run| run.history.unit == sighting.unit_type).find_map(|run| {
+            let assignment = run.history.assignment_at(sighting.unit_id, sighting.at)?;
             // A unit that the rule never matched is served the default, which is often the control: counting it there
-            // would compare two populations. Such runs are analysed from the server's own exposures alone.
-            let arm = assignment.arm.filter(|_| snapshot.reach_everyone.contains(&run.number()));
+            // would compare two populations. Who was told of the run by an answer has matched.
+            let number = run.number();
+            let has_matched = sighting.told_run == Some(number) || snapshot.reach_everyone.contains(&number);
+            let arm = assignment.arm.filter(|_| has_matched);
             Some(Attributed {
                 run: assignment.run,
                 stage: assignment.stage,

@@ -3,7 +3,8 @@
 use std::sync::atomic::Ordering;
 
 use liftgate_domain::RowKind;
-use liftgate_ingest::{Error, ParsedEvent, QuarantineReason, RawUnit, RejectCode, Rejection};
+use liftgate_ingest::{Error, ParsedEvent, QuarantineReason, RawBody, RawUnit, RejectCode, Rejection};
+use serde_json::{Value, json};
 
 use crate::node::{DAY_MS, ENVIRONMENT, NOON, Node, exposure, metric};
 
@@ -186,6 +187,35 @@ async fn stamps_exposures_that_a_run_explains() {
         assert_eq!(row.arm.as_deref(), explained.then_some("on"));
         assert_eq!((row.stage, row.bucket), (explained.then_some(1), explained.then_some(42)));
         assert_eq!(row.variation.as_deref(), Some(if row.event_id == "contradicted" { "off" } else { "on" }));
+    }
+}
+
+#[tokio::test]
+async fn the_run_that_a_client_was_told_is_asked_about() {
+    let node = Node::new().await;
+    let told = |id: &str, properties: Value| {
+        let ParsedEvent::Ok(mut event) = exposure(id, "checkout", "on") else { panic!("it is well-formed") };
+        let Value::Object(attributes) = properties else { panic!("it is an object") };
+        event.body =
+            RawBody::Exposure { flag: "checkout".to_owned(), variation: "on".to_owned(), attributes: Some(attributes) };
+        ParsedEvent::Ok(event)
+    };
+    // The node's attribution gives no arm to those who were told of another run than its own, which is 3.
+    let rows = [
+        ("number", json!({"experiment_id": 3}), true),
+        ("text", json!({"experiment_id": "3"}), true),
+        ("other", json!({"experiment_id": 4, "run": 3}), false),
+        ("own", json!({"run": 4}), false),
+        ("name", json!({"experiment_id": "checkout", "run": -1}), true),
+        ("nothing", json!({"plan": "pro"}), true),
+    ];
+    node.admit(rows.iter().map(|(id, properties, _)| told(id, properties.clone())).collect()).await;
+    node.settled().await;
+    let stored = node.warehouse.rows();
+    assert_eq!(stored.len(), rows.len());
+    for row in stored {
+        let (_, _, has_arm) = rows.iter().find(|(id, ..)| *id == row.event_id).unwrap();
+        assert_eq!((row.run, row.arm.is_some()), (Some(3), *has_arm), "{}", row.event_id);
     }
 }
 

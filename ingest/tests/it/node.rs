@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use liftgate_domain::entropy::SeededEntropy;
-use liftgate_domain::{Attributed, Attribution, Clock, ManualClock, Timestamp, Warehouse};
+use liftgate_domain::{Attributed, Attribution, Clock, ManualClock, Sighting, Timestamp, Warehouse};
 use liftgate_ingest::{Counters, Ingest, IngestConfig, OpenReport, ParsedEvent, RawBody, RawEvent, Receipt};
 
 use crate::warehouse::KeepingWarehouse;
@@ -19,10 +19,11 @@ pub const DAY_MS: i64 = 86_400_000;
 pub struct OneRun;
 
 impl Attribution for OneRun {
-    fn attribute(&self, _: u64, flag: &str, unit_type: &str, _: &str, _: Timestamp) -> Option<Attributed> {
-        let attributed =
-            Attributed { run: 3, stage: 1, arm: Some("on".to_owned()), bucket: 42, variation: "on".to_owned() };
-        (flag == "checkout" && unit_type == "user").then_some(attributed)
+    fn attribute(&self, sighting: &Sighting<'_>) -> Option<Attributed> {
+        let told = sighting.told_run.filter(|run| *run != 3);
+        let arm = told.is_none().then(|| "on".to_owned());
+        let attributed = Attributed { run: 3, stage: 1, arm, bucket: 42, variation: "on".to_owned() };
+        (sighting.flag == "checkout" && sighting.unit_type == "user").then_some(attributed)
     }
 }
 

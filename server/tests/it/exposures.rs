@@ -1,6 +1,9 @@
 //! Exposures that evaluation emits: of one flag always, of all flags where the environment wants them, and what becomes of
 //! a rollout when they are lost.
 
+use std::time::Duration;
+
+use liftgate_domain::{Clock, SystemClock};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
@@ -56,6 +59,42 @@ async fn one_flag_emits_and_all_flags_emit_only_where_the_environment_opts_in() 
         gatekeeper(&server, &key, &user).await;
     }
     assert_eq!(emitted(&server).await, analysed * 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exposure_of_a_client_that_was_told_its_run_is_analysed_also_where_the_rule_is_not_for_everybody() {
+    let server = Server::start().await;
+    let key = shop(&server).await;
+    server
+        .apply(
+            "{kind: flag_state, project: shop, environment: production, key: checkout, spec: {enabled: true, targets: [{variation: on, units: [vip]}]}}\n---\n\
+             {kind: experiment, project: shop, environment: production, key: ab, spec: {flag: checkout, arms: {on: 50, off: 50}, control: 'off', success: [conversion], start: true}}",
+        )
+        .await;
+    let mut events = Vec::new();
+    for (user, tells) in [("u1", true), ("u2", true), ("u3", false), ("vip", true)] {
+        let served = bulk(&server, &key, user).await;
+        let run = &served["metadata"]["run"];
+        assert_eq!(run.is_u64(), user != "vip", "a target is in no run: {served:#}");
+        let attributes = if tells { json!({"run": run}) } else { json!({}) };
+        let now = SystemClock.now().0 / 1_000;
+        events.push(json!({"type": "exposure", "id": user, "timestamp": now, "unit": {"id": user}, "flag": "checkout",
+            "variation": served["variant"], "attributes": attributes}));
+    }
+    let (status, receipt) = server.send(&key, "application/json", json!({ "events": events }).to_string()).await;
+    assert!(status.is_success() && receipt["accepted"] == 4, "{status} {receipt:#}");
+    let results = "/projects/shop/environments/production/experiments/ab/results?units=all";
+    let mut units = 0;
+    for _ in 0..200 {
+        let answer = server.get(results).await;
+        units = answer["arms"].as_array().unwrap().iter().map(|arm| arm["units"].as_u64().unwrap()).sum();
+        let counts = server.get("/projects/shop/environments/production/events/counts").await;
+        if counts["stored"]["exposures"] == 4 && units >= 2 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(units, 2, "those who told their run, and nobody else");
 }
 
 #[tokio::test(flavor = "multi_thread")]

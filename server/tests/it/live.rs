@@ -1,5 +1,7 @@
 //! Changes reach whoever listens: on this node, on another node of the same PostgreSQL, and when notifications are lost.
 
+#![allow(clippy::disallowed_methods, reason = "a test that waits needs a deadline")]
+
 use std::time::{Duration, Instant};
 
 use futures::StreamExt as _;

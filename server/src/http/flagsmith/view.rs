@@ -282,12 +282,7 @@ impl Writer<'_> {
     }
 
     fn run(&self) -> Option<&RunRef> {
-        let run = |serve| match serve {
-            &Serve::Ramp(ref ramp) => ramp.run.as_ref(),
-            Serve::Split(split) => split.run.as_ref(),
-            Serve::Variation(_) => None,
-        };
-        if self.state.enabled { self.state.rules.iter().find_map(|rule| run(&rule.serve)) } else { None }
+        if self.state.enabled { self.state.rules.iter().find_map(|rule| run_of(&rule.serve)) } else { None }
     }
 
     /// The flag for nobody in particular: where identities are divided, what those get who get nothing new.
@@ -320,6 +315,14 @@ impl Writer<'_> {
         let divides = |serve: &Serve| !matches!(serve, Serve::Variation(_));
         let any = self.state.rules.iter().map(|rule| &rule.serve).chain(&self.state.fallthrough).any(divides);
         if any { "MULTIVARIATE" } else { "STANDARD" }
+    }
+}
+
+fn run_of(serve: &Serve) -> Option<&RunRef> {
+    match serve {
+        Serve::Ramp(ramp) => ramp.run.as_ref(),
+        Serve::Split(split) => split.run.as_ref(),
+        Serve::Variation(_) => None,
     }
 }
 

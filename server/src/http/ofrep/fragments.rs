@@ -27,12 +27,15 @@ pub struct FlagFragments {
     pieces: Pieces,
 }
 
+/// The key of a variation, and how an answer with it begins.
+type Head = (Box<str>, Box<[u8]>);
+
 #[derive(Debug)]
 enum Pieces {
     /// The whole answer up to the end of its metadata.
     Fixed(Box<[u8]>),
     /// `{"key":..,"value":..,"variant":..,"reason":"` of each variation by its key, and `","metadata":{..` of all.
-    Varies { variations: Box<[(Box<str>, Box<[u8]>)]>, metadata: Box<[u8]> },
+    Varies { variations: Box<[Head]>, metadata: Box<[u8]> },
 }
 
 impl Fragments {
