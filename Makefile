@@ -63,11 +63,11 @@ bench-peers: toolchain ## One evaluation beside the engines of Eppo, GrowthBook,
 	cd bench && cargo run --release --locked -p liftgate-bench-peers
 
 .PHONY: bench-http
-bench-http: toolchain ## Requests a second of the server beside a bare handler of the same bytes, with wrk: and p50, p99, the ratio
+bench-http: toolchain ## Requests a second of the server beside a bare handler of the same bytes, with wrk: and p50, p99, the ratio: EDGE=path/to/unleash-edge
 	@command -v wrk >/dev/null || { echo "wrk is missing: apt-get install wrk"; exit 1; }
 	cargo build --release --locked -p liftgate
 	cd bench && cargo build --release --locked -p liftgate-bench-bare
-	python3 bench/http/compare.py --liftgate "$(CARGO_TARGET_DIR)/release/liftgate" --bare "$(CARGO_TARGET_DIR)/release/bare"
+	python3 bench/http/compare.py --liftgate "$(CARGO_TARGET_DIR)/release/liftgate" --bare "$(CARGO_TARGET_DIR)/release/bare" --edge "$(EDGE)"
 
 FUZZ_SECONDS ?= 300
 

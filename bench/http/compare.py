@@ -1,7 +1,7 @@
-"""The server beside a bare axum handler that parses the same body and answers the same bytes, in one run: requests a second,
-p50 and p99. The server has one core, the load another.
+"""The server beside a bare axum handler that parses the same body and answers the same bytes, and beside unleash-edge, in one
+run: requests a second, p50 and p99. The server has one core, the load another. Answers are checked before they are timed.
 
-`make bench-http`, or: python bench/http/compare.py --liftgate PATH --bare PATH
+`make bench-http`, or: python bench/http/compare.py --liftgate PATH --bare PATH [--edge PATH]
 """
 
 import argparse
@@ -23,6 +23,10 @@ SERVER_CORE, LOAD_CORE = "0", "1"
 ROUNDS = 3
 SECONDS = 5
 CONNECTIONS = 32
+P99 = 5.0  # ms, to stay below with the server's core full
+CHECKED = 200  # bulk answers that are searched for a mixture of two revisions
+EDITED = ["flag-00003", "flag-00006"]
+EDGE_TOKEN = "*:live.bench-token-of-this-run-only"
 
 # job: flags, path, key header, body of a user, requests a second and share of the bare handler to reach
 JOBS = {
@@ -68,8 +72,9 @@ class Process:
             self.child.kill()
 
 
-def flag(project, number):
-    """A third without rules, a third with two conditions and a split, a third with a ramp."""
+def flag(project, number, flagsmith):
+    """A third without rules, a third with two conditions and a split, a third with a ramp; for Flagsmith every other one hashes
+    as Flagsmith does."""
     key = f"flag-{number:05}"
     state = {"enabled": True, "fallthrough": {"variation": "on"}}
     if number % 3 == 1:
@@ -82,16 +87,17 @@ def flag(project, number):
     if number % 3 == 2:
         ramp = {"ramp": {"treatment": "on", "control": "off", "share": "25%"}}
         state = {"enabled": True, "rules": [{"id": "ramp", "serve": ramp}]}
+    dialect = {"dialect": "flagsmith"} if flagsmith and number % 2 else {}
     return [
-        {"kind": "flag", "project": project, "key": key, "spec": {"kind": "boolean"}},
+        {"kind": "flag", "project": project, "key": key, "spec": {"kind": "boolean", **dialect}},
         {"kind": "flag_state", "project": project, "environment": "live", "key": key, "spec": state},
     ]
 
 
-def declare(base, project, flags):
+def declare(base, project, flags, flagsmith=False):
     declared = [{"kind": "project", "key": project}, {"kind": "environment", "project": project, "key": "live"}]
     for number in range(flags):
-        declared += flag(project, number)
+        declared += flag(project, number, flagsmith)
     key = None
     for start in range(0, len(declared), 400):
         part = declared[start : start + 400]
@@ -107,7 +113,7 @@ def body(path, user):
     return {"context": {"targetingKey": f"user-{user}", "country": "DE", "seats": 25, "plan": "pro"}}
 
 
-def script(folder, name, path, header, key):
+def script(folder, name, path, header, key, body=body):
     """Sixty-four users in turn."""
     lines = ["wrk.method = 'POST'", f"wrk.headers['{header}'] = '{key}'", "wrk.headers['Content-Type'] = 'application/json'"]
     lines.append("local bodies = {}")
@@ -119,6 +125,46 @@ def script(folder, name, path, header, key):
     with open(file, "w") as out:
         out.write("\n".join(lines))
     return file
+
+
+def toggle(number):
+    """The same flag in Unleash's words: its attributes are text, and its number comparison takes one value."""
+    rollout = {"rollout": "100", "stickiness": "userId", "groupId": f"flag-{number:05}"}
+    constraints = []
+    if number % 3 == 1:
+        rollout["rollout"] = "50"
+        constraints = [
+            {"contextName": "country", "operator": "IN", "values": ["FR", "DE", "AT"]},
+            {"contextName": "seats", "operator": "NUM_GTE", "value": "10"},
+        ]
+    if number % 3 == 2:
+        rollout["rollout"] = "25"
+    strategy = {"name": "flexibleRollout", "constraints": constraints, "parameters": rollout}
+    return {"name": f"flag-{number:05}", "type": "release", "enabled": True, "project": "default", "strategies": [strategy]}
+
+
+def edge_body(_path, user):
+    return {"userId": f"user-{user}", "properties": {"country": "DE", "seats": "25", "plan": "pro"}}
+
+
+def start_edge(edge, folder, flags):
+    """unleash-edge without an Unleash behind it, all its toggles in a file; the process, the URL of all toggles and a script."""
+    features = os.path.join(folder, f"edge-{flags}.json")
+    with open(features, "w") as out:
+        json.dump({"version": 2, "features": [toggle(number) for number in range(flags)], "segments": []}, out)
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/api/frontend/all"
+    tokens = ["--client-tokens", EDGE_TOKEN, "--frontend-tokens", EDGE_TOKEN]
+    command = [edge, "--interface", "127.0.0.1", "--port", str(port), "offline", "--bootstrap-file", features, *tokens]
+    process = Process(command, lambda: call(f"http://127.0.0.1:{port}/internal-backstage/health"), {"RUST_LOG": "error"})
+    try:
+        toggles = json.loads(call(url, edge_body(url, 1), {"Authorization": EDGE_TOKEN}))["toggles"]
+        if len(toggles) != flags:
+            raise SystemExit(f"unleash-edge answered {len(toggles)} toggles of {flags}")
+    except BaseException:
+        process.stop()
+        raise
+    return process, url, script(folder, f"edge-{flags}", url, "Authorization", EDGE_TOKEN, edge_body)
 
 
 def load(url, lua, seconds=SECONDS):
@@ -135,29 +181,51 @@ def middle(rounds):
     return [statistics.median(column) for column in zip(*rounds)]
 
 
-def measure(base, bare, folder, name, job):
+def verify(name, flags, answer):
+    """Every flag is there, none broken, and the one without rules is on."""
+    parsed = json.loads(answer)
+    found = parsed["flags"]
+    if "traits" in parsed:
+        values = {each["feature"]["name"]: each["enabled"] for each in found}
+    else:
+        values = {each["key"]: each.get("value") for each in found}
+    if len(values) != flags or None in values.values() or values["flag-00000"] is not True:
+        raise SystemExit(f"{name}: the answer is not what was declared: {answer[:300]}")
+
+
+def measure(base, programs, folder, name, job):
     flags, path, header, wanted, wanted_share = job
-    key = declare(base, f"p{flags}", flags)
+    flagsmith = path.startswith("/api/")
+    key = declare(base, f"p{flags}", flags, flagsmith)
     answer = call(base + path, body(path, 1), {header: key})
+    verify(name, flags, answer)
     sample = os.path.join(folder, f"{flags}.json")
     with open(sample, "wb") as out:
         out.write(answer)
     lua = script(folder, f"job-{flags}", path, header, key)
-    port = free_port()
-    process = Process([bare, str(port), sample], lambda: call(f"http://127.0.0.1:{port}/", {}))
+    bare = f"http://127.0.0.1:{free_port()}/"
+    processes = [Process([programs.bare, bare.split(":")[2].strip("/"), sample], lambda: call(bare, {}))]
+    rivals = [(base + path, lua), (bare, lua)]
     try:
-        load(base + path, lua, 2), load(f"http://127.0.0.1:{port}/", lua, 1)
-        ours, theirs = [], []
-        for _ in range(ROUNDS):
-            ours.append(load(base + path, lua))
-            theirs.append(load(f"http://127.0.0.1:{port}/", lua))
+        if programs.edge and not flagsmith:
+            process, *rival = start_edge(programs.edge, folder, flags)
+            processes.append(process)
+            rivals.append(rival)
+        for rival in rivals:
+            load(*rival, 1)
+        rounds = [[load(*rival) for rival in rivals] for _ in range(ROUNDS)]
     finally:
-        process.stop()
-    (rate, p50, p99), (yardstick, _, bare_p99) = middle(ours), middle(theirs)
-    share = statistics.median(a[0] / b[0] for a, b in zip(ours, theirs))
+        for process in processes:
+            process.stop()
+    (rate, p50, p99), (yardstick, _, bare_p99), *edge = [middle(rival) for rival in zip(*rounds)]
+    share = statistics.median(ours[0] / theirs[0] for ours, theirs, *_ in rounds)
+    edge_cells = "- | - | -"
+    if edge:
+        ahead = statistics.median(ours[0] / theirs[0] for ours, _, theirs in rounds)
+        edge_cells = f"{edge[0][0]:,.0f} | {edge[0][2]:.2f} | {ahead:.2f}x"
     print(
-        f"| {name} | {len(answer)} | {rate:,.0f} ({wanted:,}) | {p50:.2f} | {p99:.2f} | {yardstick:,.0f} | {bare_p99:.2f} "
-        f"| {share:.0%} ({wanted_share:.0%}) |", flush=True,
+        f"| {name} | {len(answer)} | {rate:,.0f} ({wanted:,}) | {p50:.2f} | {p99:.2f} ({P99:.0f}) | {yardstick:,.0f} | {bare_p99:.2f} "
+        f"| {share:.0%} ({wanted_share:.0%}) | {edge_cells} |", flush=True,
     )
 
 
@@ -168,29 +236,58 @@ def edits(base, folder):
     url = f"{base}/ofrep/v1/evaluate/flags/flag-00001"
     load(url, lua, 2)
     quiet = middle([load(url, lua) for _ in range(ROUNDS)])
-    stop, count = threading.Event(), [0]
+    stop, count, failed = threading.Event(), [0], []
 
     def edit():
+        """Two flags in one change, so that an answer in which they differ is of two revisions."""
         while not stop.is_set():
             spec = {"enabled": True, "fallthrough": {"variation": "on" if count[0] % 2 else "off"}}
-            one = {"kind": "flag_state", "project": "many", "environment": "live", "key": "flag-00003", "spec": spec}
-            call(f"{base}/manage/v1/apply", [one], {"Authorization": f"Bearer {TOKEN}"})
+            pair = [
+                {"kind": "flag_state", "project": "many", "environment": "live", "key": edited, "spec": spec} for edited in EDITED
+            ]
+            try:
+                call(f"{base}/manage/v1/apply", pair, {"Authorization": f"Bearer {TOKEN}"})
+            except OSError as error:
+                failed.append(error)
+                return
             count[0] += 1
             stop.wait(0.2)
 
     editor = threading.Thread(target=edit)
     editor.start()
-    busy = middle([load(url, lua) for _ in range(ROUNDS)])
-    stop.set()
-    editor.join()
-    print(f"\n10 000 flags, one asked for: {quiet[0]:,.0f} requests/s, p99 {quiet[2]:.2f} ms; while one is edited ({count[0]} edits): "
-          f"{busy[0]:,.0f} requests/s, p99 {busy[2]:.2f} ms")
+    try:
+        busy = middle([load(url, lua) for _ in range(ROUNDS)])
+        timed = count[0]
+        revisions, mixed = read_whole(base, key)
+    finally:
+        stop.set()
+        editor.join()
+    if failed:
+        raise SystemExit(f"an edit failed: {failed[0]}")
+    if revisions < 2:
+        raise SystemExit("no two revisions were seen, so nothing is known about mixed answers")
+    print(f"\n10 000 flags, one asked for: {quiet[0]:,.0f} requests/s, p99 {quiet[2]:.2f} ms; while two are edited ({timed} changes): "
+          f"{busy[0]:,.0f} requests/s, p99 {busy[2]:.2f} ms ({P99:.0f}).\n{CHECKED} answers with all 10 000 while they are edited, "
+          f"of {revisions} revisions: {mixed} mixed (0)")
+
+
+def read_whole(base, key):
+    """Reads whole answers while flags are edited: how many revisions were seen, and how many answers mix two."""
+    seen, mixed = {}, 0
+    for _ in range(CHECKED):
+        answer = json.loads(call(f"{base}/ofrep/v1/evaluate/flags", body("/ofrep/", 1), {"X-API-Key": key}))
+        values = {flag["key"]: flag["value"] for flag in answer["flags"] if flag["key"] in EDITED}
+        version = answer["metadata"]["version"]
+        first = seen.setdefault(version, values)
+        mixed += len(set(values.values())) != 1 or first != values
+    return len(seen), mixed
 
 
 def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--liftgate", required=True)
     arguments.add_argument("--bare", required=True)
+    arguments.add_argument("--edge", default="", help="the program unleash-edge; without it, its columns stay empty")
     arguments = arguments.parse_args()
     for program in ["wrk", "taskset"]:
         if not shutil.which(program):
@@ -202,10 +299,12 @@ def main():
         server = Process([arguments.liftgate, "serve"], lambda: call(f"{base}/readyz"), env)
         try:
             print(f"medians of {ROUNDS} rounds of {SECONDS} s, {CONNECTIONS} connections, server on one core; targets in brackets\n")
-            print("| job | bytes | requests/s | p50 ms | p99 ms | bare requests/s | bare p99 ms | share of bare |")
-            print("|---|---|---|---|---|---|---|---|")
+            print("| job | bytes | requests/s | p50 ms | p99 ms | bare requests/s | bare p99 ms | share of bare | unleash-edge requests/s | its p99 ms | ahead of it |")
+            print("|" + "---|" * 11)
             for name, job in JOBS.items():
-                measure(base, arguments.bare, folder, name, job)
+                measure(base, arguments, folder, name, job)
+            if not arguments.edge:
+                print("\nunleash-edge was not measured: no program was named with --edge")
             edits(base, folder)
         finally:
             server.stop()
