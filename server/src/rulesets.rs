@@ -286,9 +286,11 @@ fn compile(scope: &Scope, bundle: RulesetBundle) -> Result<Snapshot, StoreError>
     })
 }
 
-/// The run of a state whose first rule takes every unit, when no unit is taken out before by an individual target.
+/// The run of a state whose first rule takes every unit, when no unit is taken out before by an individual target or a
+/// prerequisite.
 fn run_for_everyone(state: &FlagState) -> Option<u64> {
-    let first = state.rules.first().filter(|rule| rule.when.is_always() && state.targets.is_empty())?;
+    let is_open = state.prerequisites.is_empty() && state.targets.is_empty();
+    let first = state.rules.first().filter(|rule| rule.when.is_always() && is_open)?;
     match &first.serve {
         Serve::Ramp(ramp) => ramp.run.as_ref(),
         Serve::Split(split) => split.run.as_ref(),
@@ -321,5 +323,8 @@ mod tests {
         let first = json!({"id": "first", "serve": {"variation": "off"}});
         behind.rules.insert(0, serde_json::from_value(first).unwrap());
         assert_eq!(run_for_everyone(&behind), None);
+        let mut needing = state(json!({"all": []}), json!([]));
+        needing.prerequisites = serde_json::from_value(json!([{"flag": "base", "variation": "on"}])).unwrap();
+        assert_eq!(run_for_everyone(&needing), None);
     }
 }
