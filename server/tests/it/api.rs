@@ -102,7 +102,10 @@ async fn an_experiment_reads_out_what_truly_happened() {
     let path = "/projects/shop/environments/production/experiments/banner/results";
     let mut results = server.get(path).await;
     for _ in 0..600 {
-        if results["arms"].as_array().unwrap().iter().map(|arm| arm["units"].as_u64().unwrap()).sum::<u64>() == 600 {
+        let units: u64 = results["arms"].as_array().unwrap().iter().map(|arm| arm["units"].as_u64().unwrap()).sum();
+        // Purchases may arrive after the exposures.
+        let lower = &results["metrics"][0]["comparisons"][0]["comparison"]["relative"]["lower"];
+        if units == 600 && lower.as_f64().is_some_and(|lower| lower > 1.0) {
             break;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
