@@ -71,7 +71,6 @@ impl Names {
         let allowed = |c: char| if c.is_ascii_lowercase() || c.is_ascii_digit() || "_.-".contains(c) { c } else { '-' };
         let slug: String = name.to_lowercase().chars().map(allowed).take(KEY_BYTES_MAX - ROOM_BYTES).collect();
         let slug = slug.trim_matches(['-', '.', '_']);
-        let slug = if slug == name.to_lowercase() { slug } else { slug.trim_matches('-') };
         let slug = if slug.is_empty() { otherwise } else { slug };
         let numbered = (2..).map(|number| format!("{slug}-{number}"));
         let free = std::iter::once(slug.to_owned()).chain(numbered).find(|key| !self.0.contains(key));
@@ -99,10 +98,15 @@ impl DocumentSegment {
 struct Variations(Vec<Variation>);
 
 impl Variations {
-    /// The key of the variation of that value and state; the preferred one where it is free or the same.
+    /// The key of the variation of that value and state; the preferred one where it is free or the same. Options keep
+    /// keys of their own, however alike their values are: clients are told the key, and runs compare by it.
     fn key_of(&mut self, preferred: &str, value: &Value, enabled: bool) -> String {
         let is_same = |it: &Variation| it.value == *value && it.enabled == enabled;
-        if let Some(known) = self.0.iter().find(|it| is_same(it) && it.key.starts_with(preferred)) {
+        let is_preferred = |key: &str| {
+            let number = key.strip_prefix(preferred).and_then(|rest| rest.strip_prefix('-'));
+            key == preferred || number.is_some_and(|number| number.bytes().all(|byte| byte.is_ascii_digit()))
+        };
+        if let Some(known) = self.0.iter().find(|it| is_same(it) && is_preferred(&it.key)) {
             return known.key.clone();
         }
         let numbered = (2..).map(|number| format!("{preferred}-{number}"));

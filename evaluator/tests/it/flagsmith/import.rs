@@ -130,6 +130,30 @@ fn splits_segments_and_identities_are_kept() {
 }
 
 #[test]
+fn options_keep_their_keys_however_alike_their_values_are() {
+    let mut same = document();
+    let options = &mut same["feature_states"][1]["multivariate_feature_state_values"];
+    options[0]["multivariate_feature_option"] = json!({"id": 3, "key": "blue-long", "value": "same"});
+    options[1]["multivariate_feature_option"] = json!({"id": 1, "key": "blue", "value": "same"});
+    let document: EnvironmentDocument = serde_json::from_value(same).unwrap();
+    let imported = import(&document).unwrap();
+    let flag = &imported.flags.iter().find(|(flag, _)| flag.name.as_deref() == Some("Colour Scheme")).unwrap().0;
+    for key in ["blue", "blue-long", "control"] {
+        assert!(flag.variation(key).is_some(), "{key}: {:?}", flag.variations);
+    }
+    let (ruleset, _) = ruleset(&document);
+    for number in 0..500 {
+        let identity = DocumentIdentity { identifier: format!("user-{number}"), ..DocumentIdentity::default() };
+        let theirs = evaluate_document(&document, Some(&identity), Reasons::V11);
+        let context = Context::user(identity.identifier.as_str());
+        let answer = ruleset.evaluate(flag.key.as_str(), &context);
+        if answer.rule.is_none() {
+            assert_eq!(answer.variation, theirs.flags.get("Colour Scheme").unwrap().variant.as_deref(), "{number}");
+        }
+    }
+}
+
+#[test]
 fn what_cannot_be_kept_is_named() {
     let mut wrong = document();
     wrong["api_key"] = json!("");
