@@ -126,8 +126,9 @@ impl Rulesets {
 
     /// The snapshots of an environment as they come; the receiver ends with the environment.
     pub fn watch(&self, scope: &Scope) -> Option<watch::Receiver<Arc<Snapshot>>> {
-        let current = self.get(scope)?;
+        // Before the snapshot is read: one that is swapped in meanwhile waits for this lock to be told.
         let mut watched = self.watched.lock().expect("no holder of this lock panics");
+        let current = self.get(scope)?;
         let sender = watched.entry(scope.clone()).or_insert_with(|| watch::Sender::new(current));
         Some(sender.subscribe())
     }
@@ -201,7 +202,12 @@ impl Rulesets {
         match snapshot {
             Some(snapshot) => {
                 if let Some(sender) = watched.get(scope) {
-                    sender.send_replace(snapshot);
+                    // A node that hears of its own change reads the same revision again: nobody is told twice.
+                    sender.send_if_modified(|told| {
+                        let is_newer = told.ruleset.revision() < snapshot.ruleset.revision();
+                        *told = snapshot;
+                        is_newer
+                    });
                 }
             }
             None => drop(watched.remove(scope)),

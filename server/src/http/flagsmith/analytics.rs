@@ -1,7 +1,7 @@
 //! `POST /api/v1/analytics/flags/` and `/api/v2/...`: how often an application looked at each flag. It feeds counters
 //! only; clients do not look at the answer.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use axum::{
     extract::{Request, State},
@@ -29,18 +29,24 @@ struct Evaluated {
     count: u64,
 }
 
-/// `{"name": count}`.
+/// `{"name": count}`. What is no count is named; the others are counted.
 pub async fn first(State(app): State<App>, Keyed(caller): Keyed, request: Request) -> Result<Response, Refusal> {
     let bytes = body::read(request, CONTEXT_BYTES_MAX).await?;
-    let counts: HashMap<String, Value> = body::json(&bytes)?;
+    let counts: BTreeMap<String, Value> = body::json(&bytes)?;
+    let mut bad = None;
     for (name, count) in counts {
-        let Some(count) = count.as_u64() else {
-            let detail = format!("`{name}` must be a whole number of evaluations");
-            return Err(Refusal::new(StatusCode::BAD_REQUEST, detail));
-        };
-        record(&app, &caller, &name, count);
+        match count.as_u64() {
+            Some(count) => record(&app, &caller, &name, count),
+            None => bad = Some(name),
+        }
     }
-    Ok(StatusCode::OK.into_response())
+    match bad {
+        None => Ok(StatusCode::OK.into_response()),
+        Some(name) => {
+            let detail = format!("`{name}` must be a whole number of evaluations");
+            Err(Refusal::new(StatusCode::BAD_REQUEST, detail))
+        }
+    }
 }
 
 /// `{"evaluations": [{"feature_name", "count"}]}`.

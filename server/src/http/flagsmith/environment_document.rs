@@ -1,6 +1,8 @@
 //! The document of a snapshot: flags, states and segments in Flagsmith's terms. It is exact or there is none: a flag that
 //! its engine would answer otherwise than this server is named, with the reason.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use liftgate_evaluator::{
     Condition, Dialect, Flag, FlagSource, FlagState, Range, Rule, Segment, Serve, Share, Split, USER,
@@ -21,19 +23,14 @@ type Reason = String;
 
 /// The document as JSON, or why each flag that cannot be in it cannot.
 pub fn of(snapshot: &Snapshot) -> Result<Bytes, Vec<Reason>> {
-    let mut segments: Vec<Made> = Vec::new();
-    let (mut states, mut identities): (Vec<Value>, Vec<Identity>) = (Vec::new(), Vec::new());
-    let mut reasons = Vec::new();
+    // By number and by identifier: lists of 100 000 units are normal.
+    let (mut segments, mut identities) = (BTreeMap::new(), BTreeMap::new());
+    let (mut states, mut reasons): (Vec<Value>, Vec<Reason>) = (Vec::new(), Vec::new());
     for source in &snapshot.source.flags {
         let flag = Writing { snapshot, source, number: snapshot.numbers.flag(source.flag.key.as_str()) };
-        let before = (segments.len(), identities.len());
         match flag.write(&mut segments, &mut identities) {
             Ok(state) => states.push(state),
-            Err(reason) => {
-                segments.truncate(before.0);
-                identities.truncate(before.1);
-                reasons.push(format!("flag `{}` {reason}", source.flag.key));
-            }
+            Err(reason) => reasons.push(format!("flag `{}` {reason}", source.flag.key)),
         }
     }
     if !reasons.is_empty() {
@@ -48,14 +45,14 @@ pub fn of(snapshot: &Snapshot) -> Result<Bytes, Vec<Reason>> {
         "name": environment.name,
         "updated_at": liftgate_evaluator::Timestamp(snapshot.moved_at.as_micros()).to_string(),
         "feature_states": states,
-        "identity_overrides": identities.into_iter().map(Identity::json).collect::<Vec<_>>(),
+        "identity_overrides": identities.into_iter().map(identity_json).collect::<Vec<_>>(),
         "project": {
             "id": 1, "name": project, "hide_disabled_flags": false,
             "organisation": {
                 "id": 1, "name": scope.organization.as_str(), "feature_analytics": false,
                 "stop_serving_flags": false, "persist_trait_data": false,
             },
-            "segments": segments.into_iter().map(Made::json).collect::<Vec<_>>(),
+            "segments": segments.into_iter().map(|(id, made)| made.json(id)).collect::<Vec<_>>(),
         },
     });
     Ok(document.to_string().into())
@@ -63,28 +60,19 @@ pub fn of(snapshot: &Snapshot) -> Result<Bytes, Vec<Reason>> {
 
 /// A segment with the states that it overrides.
 struct Made {
-    id: u64,
     name: String,
     rules: Value,
     states: Vec<Value>,
 }
 
 impl Made {
-    fn json(self) -> Value {
-        json!({"id": self.id, "name": self.name, "rules": self.rules, "feature_states": self.states})
+    fn json(self, id: u64) -> Value {
+        json!({"id": id, "name": self.name, "rules": self.rules, "feature_states": self.states})
     }
 }
 
-/// An identity with the states that differ for it.
-struct Identity {
-    identifier: String,
-    states: Vec<Value>,
-}
-
-impl Identity {
-    fn json(self) -> Value {
-        json!({"identifier": self.identifier, "identity_uuid": null, "identity_features": self.states, "identity_traits": []})
-    }
+fn identity_json((identifier, states): (String, Vec<Value>)) -> Value {
+    json!({"identifier": identifier, "identity_uuid": null, "identity_features": states, "identity_traits": []})
 }
 
 struct Writing<'s> {
@@ -94,7 +82,11 @@ struct Writing<'s> {
 }
 
 impl Writing<'_> {
-    fn write(&self, segments: &mut Vec<Made>, identities: &mut Vec<Identity>) -> Result<Value, Reason> {
+    fn write(
+        &self,
+        segments: &mut BTreeMap<u64, Made>,
+        identities: &mut BTreeMap<String, Vec<Value>>,
+    ) -> Result<Value, Reason> {
         let FlagSource { flag, state, .. } = self.source;
         if let Some(error) =
             self.snapshot.ruleset.evaluate_at(flag.key.as_str(), &Default::default(), self.snapshot.moved_at).error
@@ -108,10 +100,7 @@ impl Writing<'_> {
         for target in &state.targets {
             for unit in &target.units {
                 let served = self.state(&Serve::Variation(target.variation.clone()), None, None)?;
-                match identities.iter_mut().find(|it| it.identifier == *unit) {
-                    Some(known) => known.states.push(served),
-                    None => identities.push(Identity { identifier: unit.clone(), states: vec![served] }),
-                }
+                identities.entry(unit.clone()).or_default().push(served);
             }
         }
         for (priority, rule) in (0..RULES_MAX).zip(&state.rules) {
@@ -133,7 +122,13 @@ impl Writing<'_> {
     }
 
     /// Adds an override to its rule's segment, which is made when the rule has none of its own.
-    fn segment(&self, rule: &Rule, priority: u64, served: Value, segments: &mut Vec<Made>) -> Result<(), Reason> {
+    fn segment(
+        &self,
+        rule: &Rule,
+        priority: u64,
+        served: Value,
+        segments: &mut BTreeMap<u64, Made>,
+    ) -> Result<(), Reason> {
         let made = MADE_SEGMENTS_FROM + self.number * RULES_MAX + priority;
         let everybody = json!([{"type": "ALL", "conditions": [], "rules": []}]);
         let (id, name, rules) = match &rule.when {
@@ -147,10 +142,7 @@ impl Writing<'_> {
             }
             _ => return Err(format!("has conditions of its own in rule `{}`; name a segment", rule.id)),
         };
-        match segments.iter_mut().find(|it| it.id == id) {
-            Some(known) => known.states.push(served),
-            None => segments.push(Made { id, name, rules, states: vec![served] }),
-        }
+        segments.entry(id).or_insert_with(|| Made { name, rules, states: Vec::new() }).states.push(served);
         Ok(())
     }
 
