@@ -2,26 +2,22 @@
 //! place; one that cannot be answered gives an error there, and its neighbours are answered all the same.
 
 use std::{
-    fs::File,
-    io::{self, BufRead, BufReader, BufWriter, IsTerminal, Read, Write},
+    io::{self, BufRead, BufWriter, Read, Write},
     path::{Path, PathBuf},
     process::ExitCode,
 };
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use liftgate_stats::analysis::FieldError;
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
     Error,
+    input::{self, DOCUMENT_BYTES_MAX, shown},
     lines::{self, Line},
     output::{self, Output},
 };
-
-/// A line, or a document that is not one a line, may be this long.
-const DOCUMENT_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Where requests come from and how answers are printed.
 #[derive(Debug, Args)]
@@ -68,7 +64,7 @@ pub fn run(args: &DocumentArgs, answerer: &impl Answerer) -> Result<ExitCode, Er
         return Ok(ExitCode::SUCCESS);
     }
     let path = args.file.as_deref().ok_or_else(|| Error::Usage("name a FILE, or `-` for standard input".to_owned()))?;
-    let (reader, bar) = open(path)?;
+    let (reader, bar) = input::open(path).map_err(|source| Error::File { path: shown(path), source })?;
     let mut printer = Printer::new(args.output, answerer);
     let told = |source| Error::File { path: shown(path), source };
     match printer.read_all(reader, path) {
@@ -81,24 +77,6 @@ pub fn run(args: &DocumentArgs, answerer: &impl Answerer) -> Result<ExitCode, Er
     }
     bar.finish_and_clear();
     printer.finish()
-}
-
-fn shown(path: &Path) -> String {
-    if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() }
-}
-
-fn open(path: &Path) -> Result<(Box<dyn BufRead>, ProgressBar), Error> {
-    if path == Path::new("-") {
-        return Ok((Box::new(BufReader::new(io::stdin())), ProgressBar::hidden()));
-    }
-    let told = |source| Error::File { path: shown(path), source };
-    let file = File::open(path).map_err(told)?;
-    let bytes = file.metadata().map_err(told)?.len();
-    let bar = if io::stderr().is_terminal() { ProgressBar::new(bytes) } else { ProgressBar::hidden() };
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes}, {eta} left") {
-        bar.set_style(style);
-    }
-    Ok((Box::new(BufReader::new(bar.wrap_read(file))), bar))
 }
 
 enum Failure {

@@ -2,26 +2,22 @@
 //! a running server, with the trace of how it came about.
 
 use std::{
-    fs::File,
-    io::{self, BufRead, BufReader, BufWriter, IsTerminal, Read, Write},
+    io::{self, BufRead, BufWriter, Read, Write},
     path::Path,
     process::ExitCode,
 };
 
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
 use liftgate_evaluator::flagsmith::{self, Reasons};
 use serde_json::{Value, json};
 
 use super::{
     Error,
     client::{Client, ServerArgs},
+    input::{self, DOCUMENT_BYTES_MAX, shown},
     lines::{self, Line},
     output::Output,
 };
-
-/// A line, or a document that is not one a line, may be this long.
-const DOCUMENT_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// What to evaluate.
 #[derive(Debug, Args)]
@@ -83,11 +79,9 @@ async fn ask(args: &EvaluateArgs, flag: &str) -> Result<ExitCode, Error> {
     let path = format!("/manage/v1/projects/{project}/environments/{environment}/flags/{flag}/explain");
     let answer = client.post(&path, &json!({ "context": context })).await?;
     if args.output == Output::Json {
-        let shown = if args.explain { &answer } else { &answer["evaluation"] };
-        println!("{shown:#}");
-        return Ok(ExitCode::SUCCESS);
-    }
-    if args.explain {
+        let wanted = if args.explain { &answer } else { &answer["evaluation"] };
+        println!("{wanted:#}");
+    } else if args.explain {
         println!("{}", answer["text"].as_str().unwrap_or_default());
     } else {
         let evaluation = &answer["evaluation"];
@@ -101,7 +95,7 @@ async fn ask(args: &EvaluateArgs, flag: &str) -> Result<ExitCode, Error> {
 /// Answers every context in its place; code 1 when one could not be evaluated.
 fn contexts(path: &Path, reasons: Reasons) -> Result<ExitCode, Error> {
     let told = |source| Error::File { path: shown(path), source };
-    let (mut reader, bar) = open(path).map_err(told)?;
+    let (mut reader, bar) = input::open(path).map_err(told)?;
     let mut out = Out { out: BufWriter::new(io::stdout().lock()), reasons, failed: 0, answered: 0 };
     let done = out.answer_all(&mut reader, path);
     bar.finish_and_clear();
@@ -117,23 +111,6 @@ fn contexts(path: &Path, reasons: Reasons) -> Result<ExitCode, Error> {
     }
     eprintln!("liftgate: {} of {} contexts could not be evaluated", out.failed, out.answered);
     Ok(ExitCode::from(1))
-}
-
-fn shown(path: &Path) -> String {
-    if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() }
-}
-
-fn open(path: &Path) -> io::Result<(Box<dyn BufRead>, ProgressBar)> {
-    if path == Path::new("-") {
-        return Ok((Box::new(BufReader::new(io::stdin())), ProgressBar::hidden()));
-    }
-    let file = File::open(path)?;
-    let bytes = file.metadata()?.len();
-    let bar = if io::stderr().is_terminal() { ProgressBar::new(bytes) } else { ProgressBar::hidden() };
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes}, {eta} left") {
-        bar.set_style(style);
-    }
-    Ok((Box::new(BufReader::new(bar.wrap_read(file))), bar))
 }
 
 enum Failure {
@@ -201,7 +178,7 @@ impl Out {
         match flagsmith::evaluate_json(text, self.reasons) {
             Ok(result) => {
                 self.answered += 1;
-                let line = serde_json::to_string(&result).unwrap_or_default();
+                let line = serde_json::to_string(&result).expect("results have text keys and JSON values");
                 writeln!(self.out, "{line}").map_err(Failure::Write)
             }
             Err(error) => self.print_error(&error.path, &error.message),

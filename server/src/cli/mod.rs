@@ -8,6 +8,7 @@ mod documents;
 mod evaluate;
 mod import;
 mod import_flags;
+mod input;
 mod lines;
 mod output;
 mod power;

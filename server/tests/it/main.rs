@@ -12,6 +12,7 @@ mod clients;
 mod command_line;
 mod crash;
 mod docs;
+mod explain;
 mod exposures;
 mod flagsmith;
 mod formats;
