@@ -2,7 +2,9 @@
 
 use std::{io::Write, path::PathBuf, process::Stdio};
 
+use liftgate::{http::flagsmith::View, rulesets::Numbers};
 use liftgate_evaluator::flagsmith::{DocumentIdentity, EnvironmentDocument, Reasons, evaluate_document};
+use liftgate_evaluator::{Context, Ruleset, RulesetSource, Timestamp};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -328,4 +330,86 @@ async fn an_imported_environment_serves_every_identity_what_it_was_served() {
             assert_eq!((flag.enabled, &flag.value), (after.enabled, &after.value), "{name} of {number}");
         }
     }
+}
+
+/// Whatever serves a flag, and whoever asks, there is an answer for it: none is left out but the broken ones.
+#[test]
+fn every_flag_has_an_answer_whatever_serves_it() {
+    let range = |variation: &str, start: u32, end: u32| json!({"variation": variation, "start": start, "end": end});
+    let split = |unit: &str, share: &str| {
+        let ranges = [range("on", 0, 50_000), range("off", 50_000, 100_000)];
+        json!({"split": {"unit": unit, "salt": "s", "share": share, "ranges": ranges}})
+    };
+    let run = json!({"number": 7, "kind": "rollout", "key": "r", "stage": 0});
+    let ramp = json!({"ramp": {"salt": "s", "treatment": "on", "control": "off", "share": "30%", "run": run}});
+    let serves = [
+        json!({"variation": "on"}),
+        split("user", "100%"),
+        split("user", "50%"),
+        split("account", "100%"),
+        ramp,
+        Value::Null,
+    ];
+    let mut flags =
+        vec![json!({"flag": {"key": "base", "kind": "boolean"}, "state": {"enabled": false}, "revision": 1})];
+    for (first, rule) in serves.iter().enumerate() {
+        for (second, fallthrough) in serves.iter().enumerate() {
+            for (enabled, targets, needs, dialect) in [
+                (true, false, false, "native"),
+                (true, true, false, "flagsmith"),
+                (true, true, true, "native"),
+                (false, true, false, "native"),
+            ] {
+                let key = format!("f{first}{second}{enabled}{targets}{needs}{dialect}");
+                let mut state = json!({"enabled": enabled});
+                if !rule.is_null() {
+                    let when = json!({"attribute": "plan", "op": "equals", "value": "pro"});
+                    state["rules"] = json!([{"id": "r", "when": when, "serve": rule}]);
+                }
+                if !fallthrough.is_null() {
+                    state["fallthrough"] = fallthrough.clone();
+                }
+                if targets {
+                    state["targets"] = json!([{"variation": "on", "units": ["vip"]}]);
+                }
+                if needs {
+                    state["prerequisites"] = json!([{"flag": "base", "variation": "on"}]);
+                }
+                flags.push(
+                    json!({"flag": {"key": key, "kind": "boolean", "dialect": dialect}, "state": state, "revision": 1}),
+                );
+            }
+        }
+    }
+    let source: RulesetSource = serde_json::from_value(json!({"revision": 1, "flags": flags})).unwrap();
+    let ruleset = Ruleset::compile(source.clone());
+    assert!(ruleset.problems().is_empty(), "{:?}", ruleset.problems());
+    let view = View::new(&source, &Numbers::default(), &ruleset, Timestamp(1));
+    let all: Vec<Value> = serde_json::from_slice(&view.environment(None).unwrap()).unwrap();
+    assert_eq!(all.len(), ruleset.len());
+    let mut insides = 0;
+    for user in 0..60 {
+        let user = if user == 0 { "vip".to_owned() } else { format!("u{user}") };
+        let mut context = Context::user(user.as_str());
+        if user.len() == 2 {
+            context = context.with("plan", "pro");
+        }
+        let mut list = vec![b'['];
+        for (index, evaluation) in ruleset.evaluate_all(&context).enumerate() {
+            let before = list.len();
+            view.write(index, &evaluation, &mut list);
+            assert!(list.len() > before, "{user}: {evaluation:?}");
+        }
+        list.push(b']');
+        let told: Vec<Value> = serde_json::from_slice(&list).unwrap();
+        for (told, evaluation) in told.iter().zip(ruleset.evaluate_all(&context)) {
+            assert_eq!(told["feature"]["name"], json!(evaluation.flag));
+            assert_eq!(told["enabled"], json!(evaluation.enabled), "{user}: {evaluation:?}\n{told:#}");
+            let inside = &told["metadata"]["experiment"]["in_experiment"];
+            let compared = evaluation.assignment.is_some_and(|it| it.arm.is_some());
+            assert_eq!(inside == &json!(true), compared, "{user}: {evaluation:?}\n{told:#}");
+            insides += usize::from(compared);
+        }
+    }
+    assert!(insides > 100, "{insides}");
 }

@@ -34,7 +34,8 @@ pub struct View {
 #[derive(Debug, Default)]
 struct FlagView {
     texts: Vec<Text>,
-    run: Option<RunTexts>,
+    /// The runs that go on in it, by the order of what serves.
+    runs: Vec<RunTexts>,
 }
 
 /// A flag as one place serves one variation; without the closing brace.
@@ -57,6 +58,7 @@ enum Place {
 /// What follows the text while a run goes on.
 #[derive(Debug)]
 struct RunTexts {
+    number: u64,
     inside: String,
     outside: String,
 }
@@ -146,19 +148,7 @@ impl View {
             list.push(b',');
         }
         list.extend_from_slice(text.json.as_bytes());
-        let is_inside = evaluation.assignment.is_some_and(|assignment| assignment.arm.is_some());
-        let end = match &flag.run {
-            // The override of an identity has no part in a run.
-            Some(run) if text.place != Place::Target => {
-                if is_inside {
-                    &run.inside
-                } else {
-                    &run.outside
-                }
-            }
-            _ => "}",
-        };
-        list.extend_from_slice(end.as_bytes());
+        list.extend_from_slice(flag.end(text, evaluation).as_bytes());
     }
 
     /// The key of the flag that a feature is.
@@ -181,6 +171,25 @@ impl View {
 pub fn seconds(at: Timestamp) -> String {
     let micros = at.as_micros().max(0);
     format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
+}
+
+impl FlagView {
+    /// What follows a text: the run that serves, else the first that goes on, of which the unit has no part then.
+    fn end(&self, text: &Text, evaluation: &Evaluation<'_, '_>) -> &str {
+        let own = evaluation.assignment.and_then(|it| self.runs.iter().find(|run| run.number == it.run.number));
+        let is_inside = evaluation.assignment.is_some_and(|it| it.arm.is_some());
+        match own.or(self.runs.first()) {
+            // The override of an identity has no part in a run.
+            Some(run) if text.place != Place::Target => {
+                if is_inside {
+                    &run.inside
+                } else {
+                    &run.outside
+                }
+            }
+            _ => "}",
+        }
+    }
 }
 
 impl Place {
@@ -236,7 +245,7 @@ impl Writer<'_> {
         {
             add(Place::Fallthrough, off, None, plain);
         }
-        FlagView { texts, run: self.run().map(run_texts) }
+        FlagView { texts, runs: self.runs().map(run_texts).collect() }
     }
 
     /// What a place may serve, with variant and reason.
@@ -281,8 +290,9 @@ impl Writer<'_> {
         }
     }
 
-    fn run(&self) -> Option<&RunRef> {
-        if self.state.enabled { self.state.rules.iter().find_map(|rule| run_of(&rule.serve)) } else { None }
+    fn runs(&self) -> impl Iterator<Item = &RunRef> {
+        let serves = self.state.rules.iter().map(|rule| &rule.serve).chain(&self.state.fallthrough);
+        serves.filter(|_| self.state.enabled).filter_map(run_of)
     }
 
     /// The flag for nobody in particular: where identities are divided, what those get who get nothing new.
@@ -331,5 +341,5 @@ fn run_texts(run: &RunRef) -> RunTexts {
         let experiment = json!({"id": run.number, "name": run.key, "in_experiment": inside});
         format!(",\"metadata\":{}}}", json!({ "experiment": experiment }))
     };
-    RunTexts { inside: text(true), outside: text(false) }
+    RunTexts { number: run.number, inside: text(true), outside: text(false) }
 }
