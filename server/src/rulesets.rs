@@ -70,7 +70,7 @@ impl Snapshot {
     pub fn control_of(&self, flag: &str) -> Option<&str> {
         let source = self.source.flags.iter().find(|it| it.flag.key.as_str() == flag)?;
         let serves = source.state.rules.iter().map(|rule| &rule.serve).chain(&source.state.fallthrough);
-        serves.filter_map(|serve| flagsmith::view::control_of(&source.flag, serve)).next()
+        serves.filter_map(|serve| flagsmith::terms::control_of(&source.flag, serve)).next()
     }
 
     /// The variation that a ramp's run rolls out; `None` for experiments and runs that are not known.

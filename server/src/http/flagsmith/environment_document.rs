@@ -10,7 +10,7 @@ use liftgate_evaluator::{
 };
 use serde_json::{Value, json};
 
-use super::view::{control_of, feature_name, feature_value};
+use super::terms::{control_of, feature_name, feature_value};
 use crate::rulesets::Snapshot;
 
 /// Segments that stand for rules without one get numbers from here on.

@@ -10,7 +10,9 @@ mod events;
 mod flags;
 mod identities;
 mod stream;
+pub mod terms;
 pub mod view;
+mod writer;
 
 pub use view::View;
 

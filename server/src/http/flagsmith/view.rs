@@ -6,16 +6,10 @@ use std::{collections::HashMap, ops::Range};
 use axum::http::HeaderValue;
 use bytes::Bytes;
 use liftgate_domain::Timestamp;
-use liftgate_evaluator::{
-    CONTROL, Context, Dialect, Evaluation, Flag, FlagKind, FlagState, Reason, Ruleset, RulesetSource, RunRef, Segment,
-    Serve, Variation,
-};
-use serde_json::{Value, json};
+use liftgate_evaluator::{Context, Evaluation, Reason, Ruleset, RulesetSource, Segment};
 
+use super::{terms::feature_name, writer::Writer};
 use crate::rulesets::Numbers;
-
-/// The name under which the override of one identity stands in reasons.
-const IDENTITY_OVERRIDES: &str = "identity_overrides";
 
 /// A snapshot in this protocol's words.
 #[derive(Debug, Default)]
@@ -32,22 +26,22 @@ pub struct View {
 }
 
 #[derive(Debug, Default)]
-struct FlagView {
-    texts: Vec<Text>,
+pub(super) struct FlagView {
+    pub(super) texts: Vec<Text>,
     /// The runs that go on in it, by the order of what serves.
-    runs: Vec<RunTexts>,
+    pub(super) runs: Vec<RunTexts>,
 }
 
 /// A flag as one place serves one variation; without the closing brace.
 #[derive(Debug)]
-struct Text {
-    place: Place,
-    variation: String,
-    json: String,
+pub(super) struct Text {
+    pub(super) place: Place,
+    pub(super) variation: String,
+    pub(super) json: String,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-enum Place {
+pub(super) enum Place {
     /// Disabled, or kept off by a prerequisite.
     Off,
     Target,
@@ -57,47 +51,10 @@ enum Place {
 
 /// What follows the text while a run goes on.
 #[derive(Debug)]
-struct RunTexts {
-    number: u64,
-    inside: String,
-    outside: String,
-}
-
-/// The name that a flag has as a feature: keys have few characters, features of other systems any.
-pub fn feature_name(flag: &Flag) -> &str {
-    match (flag.dialect, &flag.name) {
-        (Dialect::Flagsmith, Some(name)) => name,
-        _ => flag.key.as_str(),
-    }
-}
-
-/// The value of a variation as this protocol has it: text, an integer, a truth value or null. A boolean flag has none:
-/// it is on or off.
-pub fn feature_value(kind: FlagKind, value: &Value) -> Value {
-    match value {
-        _ if kind == FlagKind::Boolean => Value::Null,
-        Value::Number(number) if !number.is_i64() && !number.is_u64() => number.to_string().into(),
-        Value::Array(_) | Value::Object(_) => value.to_string().into(),
-        other => other.clone(),
-    }
-}
-
-/// The variation that units of a split or ramp have who get nothing new.
-pub fn control_of<'f>(flag: &'f Flag, serve: &'f Serve) -> Option<&'f str> {
-    match serve {
-        Serve::Variation(_) => None,
-        Serve::Ramp(ramp) => Some(&ramp.control),
-        Serve::Split(split) => {
-            let last = split.ranges.last().map(|range| range.variation.as_str());
-            match flag.dialect {
-                Dialect::Flagsmith => {
-                    let named = || flag.variation(CONTROL).map(|it| it.key.as_str());
-                    last.filter(|key| key.starts_with(CONTROL)).or_else(named).or(last)
-                }
-                Dialect::Native => None,
-            }
-        }
-    }
+pub(super) struct RunTexts {
+    pub(super) number: u64,
+    pub(super) inside: String,
+    pub(super) outside: String,
 }
 
 impl View {
@@ -193,7 +150,7 @@ impl FlagView {
 }
 
 impl Place {
-    fn is_of(&self, evaluation: &Evaluation<'_, '_>) -> bool {
+    pub(super) fn is_of(&self, evaluation: &Evaluation<'_, '_>) -> bool {
         match self {
             Self::Off => evaluation.reason == Reason::Disabled || evaluation.prerequisite.is_some(),
             Self::Target => evaluation.rule.is_none() && evaluation.reason == Reason::TargetingMatch,
@@ -204,142 +161,4 @@ impl Place {
             }
         }
     }
-}
-
-/// One flag with what its texts need.
-struct Writer<'s> {
-    flag: &'s Flag,
-    state: &'s FlagState,
-    segments: &'s HashMap<&'s str, &'s Segment>,
-    number: u64,
-}
-
-impl Writer<'_> {
-    fn view(&self) -> FlagView {
-        let mut texts = Vec::new();
-        let mut add = |place: Place, variation: &Variation, variant: Option<&str>, reason: &str| {
-            let json = self.json(variation, place != Place::Off, variant, reason);
-            texts.push(Text { place, variation: variation.key.clone(), json });
-        };
-        let plain = if self.state.rules.is_empty() { "STATIC" } else { "DEFAULT" };
-        for variation in &self.flag.variations {
-            add(Place::Off, variation, None, plain);
-            add(Place::Target, variation, None, &format!("TARGETING_MATCH; segment={IDENTITY_OVERRIDES}"));
-        }
-        for rule in &self.state.rules {
-            let reason = format!("TARGETING_MATCH; segment={}", self.name_of(rule));
-            for (variation, variant, reason) in self.served(&rule.serve, &reason) {
-                add(Place::Rule(rule.id.to_string()), variation, variant.as_deref(), &reason);
-            }
-        }
-        let fallthrough = match &self.state.fallthrough {
-            Some(serve) => self.served(serve, plain),
-            None => Vec::new(),
-        };
-        for (variation, variant, reason) in &fallthrough {
-            add(Place::Fallthrough, variation, variant.as_deref(), reason);
-        }
-        // Who is outside a share, or has no unit, is served the off variation by no bucket.
-        if let Some(off) = self.flag.variation(&self.flag.off_variation)
-            && fallthrough.iter().all(|(variation, ..)| variation.key != off.key)
-        {
-            add(Place::Fallthrough, off, None, plain);
-        }
-        FlagView { texts, runs: self.runs().map(run_texts).collect() }
-    }
-
-    /// What a place may serve, with variant and reason.
-    fn served(&self, serve: &Serve, otherwise: &str) -> Vec<(&Variation, Option<String>, String)> {
-        let control = control_of(self.flag, serve);
-        let shares: Vec<(&str, u32)> = match serve {
-            Serve::Variation(key) => {
-                return self.flag.variation(key).map(|it| (it, None, otherwise.to_owned())).into_iter().collect();
-            }
-            Serve::Ramp(ramp) => vec![(&ramp.treatment, ramp.share.parts()), (&ramp.control, 0)],
-            Serve::Split(split) => {
-                let mut shares: Vec<(&str, u32)> = Vec::new();
-                for range in &split.ranges {
-                    match shares.iter_mut().find(|(key, _)| *key == range.variation) {
-                        Some((_, parts)) => *parts += range.parts(),
-                        None => shares.push((&range.variation, range.parts())),
-                    }
-                }
-                shares
-            }
-        };
-        let answer = |(key, parts): (&str, u32)| {
-            let variation = self.flag.variation(key)?;
-            if control == Some(key) {
-                let variant = if self.flag.dialect == Dialect::Flagsmith { CONTROL } else { key };
-                return Some((variation, Some(variant.to_owned()), otherwise.to_owned()));
-            }
-            // As a float, which is how documents carry it and how their engines print it.
-            let weight = f64::from(parts) / 1_000.0;
-            Some((variation, Some(key.to_owned()), format!("SPLIT; weight={weight:?}")))
-        };
-        shares.into_iter().filter_map(answer).collect()
-    }
-
-    fn name_of(&self, rule: &liftgate_evaluator::Rule) -> String {
-        match &rule.when {
-            liftgate_evaluator::Condition::Segment(key) => {
-                let segment = self.segments.get(key.as_str());
-                segment.and_then(|it| it.name.clone()).unwrap_or_else(|| key.to_string())
-            }
-            _ => rule.id.to_string(),
-        }
-    }
-
-    fn runs(&self) -> impl Iterator<Item = &RunRef> {
-        let serves = self.state.rules.iter().map(|rule| &rule.serve).chain(&self.state.fallthrough);
-        serves.filter(|_| self.state.enabled).filter_map(run_of)
-    }
-
-    /// The flag for nobody in particular: where identities are divided, what those get who get nothing new.
-    fn without_identity(&self, evaluation: &Evaluation<'_, '_>) -> String {
-        let divided = evaluation.missing_unit.is_some() && evaluation.rule.is_none();
-        let fallthrough = self.state.fallthrough.as_ref();
-        let control = fallthrough.filter(|_| divided).and_then(|serve| control_of(self.flag, serve));
-        let key = control.or(evaluation.variation).unwrap_or_default();
-        let Some(variation) = self.flag.variation(key) else { return String::new() };
-        let mut json = self.json(variation, !Place::Off.is_of(evaluation), None, "STATIC");
-        json.push('}');
-        json
-    }
-
-    fn json(&self, variation: &Variation, is_on: bool, variant: Option<&str>, reason: &str) -> String {
-        let is_true = self.flag.kind != FlagKind::Boolean || variation.value == true;
-        let mut text = json!({
-            "feature": {"id": self.number, "name": feature_name(self.flag), "type": self.feature_type()},
-            "enabled": is_on && variation.enabled && is_true,
-            "feature_state_value": feature_value(self.flag.kind, &variation.value),
-            "variant": variant,
-            "reason": reason,
-        })
-        .to_string();
-        text.pop();
-        text
-    }
-
-    fn feature_type(&self) -> &'static str {
-        let divides = |serve: &Serve| !matches!(serve, Serve::Variation(_));
-        let any = self.state.rules.iter().map(|rule| &rule.serve).chain(&self.state.fallthrough).any(divides);
-        if any { "MULTIVARIATE" } else { "STANDARD" }
-    }
-}
-
-fn run_of(serve: &Serve) -> Option<&RunRef> {
-    match serve {
-        Serve::Ramp(ramp) => ramp.run.as_ref(),
-        Serve::Split(split) => split.run.as_ref(),
-        Serve::Variation(_) => None,
-    }
-}
-
-fn run_texts(run: &RunRef) -> RunTexts {
-    let text = |inside: bool| {
-        let experiment = json!({"id": run.number, "name": run.key, "in_experiment": inside});
-        format!(",\"metadata\":{}}}", json!({ "experiment": experiment }))
-    };
-    RunTexts { number: run.number, inside: text(true), outside: text(false) }
 }
