@@ -13,11 +13,17 @@ fn main() {
 }
 
 fn ruleset(state: Value, segments: Value) -> Ruleset {
+    // Each serves `on` by a rule; the second needs the first.
+    let needed = [("needed-1", json!([])), ("needed-2", json!([{"flag": "needed-1", "variation": "on"}]))];
+    let needed = needed.map(|(key, needs)| {
+        let rule = json!({"id": "r", "when": conditions(), "serve": {"variation": "on"}});
+        json!({"flag": {"key": key, "kind": "boolean"}, "state": {"enabled": true, "prerequisites": needs, "rules": [rule]}, "revision": 1})
+    });
     let filler = (0..100).map(|number| {
         json!({"flag": {"key": format!("other-flag-{number}"), "kind": "boolean"}, "state": {"enabled": true}, "revision": 1})
     });
     let measured = json!({"flag": {"key": "new-checkout", "kind": "boolean"}, "state": state, "revision": 1});
-    let flags: Vec<Value> = filler.chain([measured]).collect();
+    let flags: Vec<Value> = filler.chain(needed).chain([measured]).collect();
     let source = json!({"revision": 1, "flags": flags, "segments": segments});
     let source = serde_json::from_value(source).expect("the source above is well formed");
     let ruleset = Ruleset::compile(source);
@@ -75,6 +81,13 @@ fn ramp(bencher: Bencher<'_, '_>) {
     let ramp = json!({"ramp": {"salt": "01hzx3k9", "treatment": "on", "control": "off", "share": "25%",
         "run": {"number": 1, "kind": "rollout", "key": "r", "stage": 0}}});
     measure(bencher, json!({"enabled": true, "rules": [{"id": "r", "serve": ramp}]}), json!([]));
+}
+
+/// Needs one flag; needs one that needs another.
+#[divan::bench(args = ["needed-1", "needed-2"])]
+fn prerequisites(bencher: Bencher<'_, '_>, needed: &str) {
+    let needs = json!([{"flag": needed, "variation": "on"}]);
+    measure(bencher, json!({"enabled": true, "prerequisites": needs, "fallthrough": {"variation": "on"}}), json!([]));
 }
 
 #[divan::bench(args = [10, 100_000], sample_size = 128)]

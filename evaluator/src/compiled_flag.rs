@@ -179,7 +179,7 @@ impl CompiledFlag {
     }
 
     /// What is served when all prerequisites are met.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn evaluate<'r, 'c>(&'r self, subject: Subject<'c>, segments: &Segments) -> Served<'r, 'c> {
         let Subject { context, .. } = subject;
         if !self.enabled {
@@ -208,7 +208,7 @@ impl CompiledFlag {
         self.fall_through(context, missing_unit)
     }
 
-    #[inline]
+    #[inline(always)]
     fn fall_through<'r, 'c>(&'r self, context: &'c Context, mut missing_unit: Option<&'r str>) -> Served<'r, 'c> {
         let (variation, assignment, reason) = match self.serve(&self.fallthrough, context) {
             Outcome::Serves { variation, place, by_bucket } => {

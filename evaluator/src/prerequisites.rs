@@ -94,6 +94,7 @@ impl Prerequisites {
     }
 }
 
+#[inline(never)]
 fn stand(flag: &CompiledFlag, is_free: bool, segments: &Segments, subject: Subject<'_>) -> Standing {
     if !flag.is_enabled() {
         return Standing::Disabled;

@@ -178,7 +178,7 @@ impl Ruleset {
         self.evaluate_each(context, Some(now))
     }
 
-    #[inline]
+    #[inline(always)]
     fn evaluate_one<'r, 'c>(&'r self, flag: &str, context: &'c Context, now: Option<Timestamp>) -> Evaluation<'r, 'c> {
         match self.slot(flag) {
             Some(slot) => self.answer(slot, context, now, &mut []),
@@ -220,7 +220,8 @@ impl Ruleset {
         self.slots.iter().map(move |slot| self.answer(slot, context, now, &mut memory))
     }
 
-    #[inline]
+    // Inlined into each of its callers: a flag without rules spent a quarter of its time on moving the answer around.
+    #[inline(always)]
     fn answer<'r, 'c>(
         &'r self,
         slot: &'r Slot,
@@ -252,7 +253,7 @@ impl Ruleset {
     }
 }
 
-#[inline]
+#[inline(always)]
 pub(crate) fn answered<'r, 'c>(
     slot: &'r Slot,
     flag: &'r CompiledFlag,

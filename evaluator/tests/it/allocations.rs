@@ -84,3 +84,50 @@ fn prerequisites() {
     allocates_nothing(state("on"), json!([]), Reason::Default);
     allocates_nothing(state("off"), json!([]), Reason::Default);
 }
+
+#[test]
+fn operators() {
+    let context = Context::user("user-1")
+        .with("email", "ada@example.com")
+        .with("address", "10.1.2.3")
+        .with("signed_up", "2026-01-01")
+        .with("version", "1.2.3")
+        .with("groups", json!(["a", "b"]));
+    let later: Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
+    for when in [
+        json!({"attribute": "email", "op": "ends_with", "value": ["@example.com", "@example.org"]}),
+        json!({"attribute": "email", "op": "contains", "value": "ada"}),
+        json!({"attribute": "email", "op": "matches", "value": "^[a-z]+@example\\.(com|org)$"}),
+        json!({"attribute": "groups", "op": "has_all", "value": ["a", "b"]}),
+        json!({"attribute": "groups", "op": "has_any", "value": ["b", "c"]}),
+        json!({"attribute": "address", "op": "in_cidr", "value": ["10.0.0.0/8", "2001:db8::/32"]}),
+        json!({"attribute": "signed_up", "op": "days_since_gt", "value": 30}),
+        json!({"attribute": "signed_up", "op": "lt", "value": "2026-01-31"}),
+        json!({"attribute": "version", "op": "semver_gte", "value": "1.2"}),
+        json!({"attribute": "targetingKey", "op": "percentage", "value": "100%", "salt": "s"}),
+        // Text that is in lower case already is not copied to be.
+        json!({"attribute": "email", "op": "equals", "value": "ADA@example.com", "ignore_case": true}),
+    ] {
+        let rule = json!({"id": "r", "when": when, "serve": {"variation": "on"}});
+        let ruleset = flags(&json!({"enabled": true, "rules": [rule]}), json!([]));
+        // An expression makes room for its automaton when it is first used, and keeps it.
+        if when["op"] == "matches" {
+            ruleset.evaluate_all_at(&context, later).for_each(drop);
+        }
+        let mut reasons = [None; 2];
+        let counted = measure(|| {
+            reasons = ["boolean", "string"].map(|flag| Some(ruleset.evaluate_at(flag, &context, later).reason));
+        });
+        assert_eq!((counted.count_total, reasons), (0, [Some(Reason::TargetingMatch); 2]), "{when}");
+    }
+}
+
+#[test]
+fn all_flags_at_once_take_one_table_and_only_when_flags_need_each_other() {
+    let count = |ruleset: &Ruleset| {
+        let context = Context::user("u");
+        measure(|| assert!(ruleset.evaluate_all(&context).all(|answer| answer.error.is_none()))).count_total
+    };
+    assert_eq!(count(&flags(&json!({"enabled": true}), json!([]))), 1);
+    assert_eq!(count(&crate::with_state(json!({"enabled": true}), json!([]))), 0);
+}

@@ -198,6 +198,13 @@ fn salts_and_lines_are_independent() {
     assert!(independence_p_value(share, |unit| split_bucket("checkout", unit)) > P_VALUE_MIN);
     assert!(independence_p_value(share, |unit| share_bucket("checkout2", unit)) > P_VALUE_MIN);
     assert!(independence_p_value(share, |unit| bucket("checkout", unit)) > P_VALUE_MIN);
+    // A holdout, and a share that a condition asks for by the same salt.
+    let held_out = |unit: &str| bucket("holdout", unit);
+    let by_condition = |unit: &str| bucket("checkout\0condition", unit);
+    let split = |unit: &str| split_bucket("checkout", unit);
+    assert!(independence_p_value(share, held_out) > P_VALUE_MIN && independence_p_value(split, held_out) > P_VALUE_MIN);
+    assert!(independence_p_value(share, by_condition) > P_VALUE_MIN);
+    assert!(independence_p_value(split, by_condition) > P_VALUE_MIN);
     // The test itself can tell: a line is not independent of itself.
     assert!(independence_p_value(share, share) < 1e-12);
 }

@@ -7,6 +7,7 @@ mod extremes;
 mod flagsmith;
 mod history;
 mod laws;
+mod operators;
 mod parse;
 mod prerequisites;
 mod segments;
@@ -15,6 +16,7 @@ mod snapshot;
 mod time;
 mod validation;
 mod vectors;
+mod weights;
 mod wire;
 mod worlds;
 
