@@ -38,9 +38,9 @@ pub trait Catalog: Send + Sync {
     /// The only `now` that decisions see.
     async fn now(&self) -> Result<Timestamp, StoreError>;
 
-    /// Wakes when another process may have committed a change; `None` where only looking tells. Signals may be lost:
-    /// who waits for one also looks from time to time.
-    fn wakes(&self) -> Option<tokio::sync::watch::Receiver<()>> {
+    /// Wakes when another process may have committed a change; `None` where only looking tells. The number grows when
+    /// keys or tokens may have changed. Signals may be lost: who waits for one also looks from time to time.
+    fn wakes(&self) -> Option<tokio::sync::watch::Receiver<u64>> {
         None
     }
 

@@ -12,7 +12,11 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use liftgate_domain::{Actor, Credential, CredentialKind, Role, Scope, Timestamp, credential::lookup_of_secret};
 
-use crate::{app::App, problem::ApiError, rulesets::Snapshot};
+use crate::{
+    app::{App, Parts as Composition},
+    problem::ApiError,
+    rulesets::Snapshot,
+};
 
 /// How long another node may go on accepting a key that was revoked here, in milliseconds.
 const CACHE_MS: i64 = 2_000;
@@ -65,7 +69,7 @@ impl CredentialCache {
 
 /// The credential of a presented key. Client keys are public and found by their plain text; secrets are looked up by their
 /// SHA-256, so the comparison tells nothing of the secret itself.
-async fn find(app: &App, presented: &str) -> Result<Option<Arc<Credential>>, ApiError> {
+async fn find(app: &Composition, presented: &str) -> Result<Option<Arc<Credential>>, ApiError> {
     if presented.is_empty() || presented.len() > KEY_BYTES_MAX {
         return Ok(None);
     }
@@ -108,17 +112,20 @@ pub struct EnvironmentCaller {
 
 impl EnvironmentCaller {
     /// The environment that a key opens.
-    pub async fn with_key(app: &App, key: &str) -> Result<Self, ApiError> {
+    pub async fn with_key(app: &Composition, key: &str) -> Result<Self, ApiError> {
         let credential =
             find(app, key).await?.filter(|credential| credential.kind != CredentialKind::Token).ok_or_else(|| {
                 ApiError::new(StatusCode::UNAUTHORIZED, "key_unknown", "this environment key is not known or revoked")
                     .next("list the keys with `GET /manage/v1/projects/{project}/environments/{environment}/keys`")
             })?;
-        let snapshot = app.rulesets.get(&credential.scope).ok_or_else(|| {
-            ApiError::new(StatusCode::UNAUTHORIZED, "environment_gone", "the environment of this key does not exist")
-        })?;
+        let snapshot = app.rulesets.get(&credential.scope).ok_or_else(environment_gone)?;
         Ok(Self { snapshot, is_server: credential.kind == CredentialKind::Server })
     }
+}
+
+/// The answer to a key whose environment is archived.
+pub fn environment_gone() -> ApiError {
+    ApiError::new(StatusCode::UNAUTHORIZED, "environment_gone", "the environment of this key does not exist")
 }
 
 impl FromRequestParts<App> for EnvironmentCaller {
@@ -133,7 +140,8 @@ impl FromRequestParts<App> for EnvironmentCaller {
     }
 }
 
-fn environment_key(headers: &HeaderMap) -> Option<&str> {
+/// The key of an environment, from any header that takes one.
+pub fn environment_key(headers: &HeaderMap) -> Option<&str> {
     ["x-api-key", "x-environment-key"]
         .iter()
         .find_map(|name| headers.get(*name)?.to_str().ok())

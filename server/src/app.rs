@@ -12,11 +12,12 @@ use liftgate_domain::{Applied, Catalog, Change, Clock, Entropy, Warehouse};
 use liftgate_ingest::{ExposureSender, Ingest};
 use liftgate_scheduler::{ExposureLoss, Scheduler};
 use liftgate_webhooks::{Dispatcher, guard::AllowList};
-use tokio::sync::{Notify, Semaphore, broadcast};
+use tokio::sync::{Notify, broadcast};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    access::CredentialCache, config::Config, problem::ApiError, rulesets::Rulesets, usage::Usage, warehouse::Engine,
+    access::CredentialCache, config::Config, live::Live, problem::ApiError, rulesets::Rulesets, usage::Usage,
+    warehouse::Engine,
 };
 
 /// The composition, shared by all handlers.
@@ -65,8 +66,8 @@ pub struct Parts {
     pub evaluations: AtomicU64,
     /// What applications say that they looked at.
     pub usage: Usage,
-    /// Room for streams of updates.
-    pub streams: Arc<Semaphore>,
+    /// Places for streams of updates.
+    pub live: Arc<Live>,
     /// Ends streams and loops.
     pub stop: CancellationToken,
 }
@@ -100,10 +101,16 @@ impl Parts {
             }
         }
         if applied.entries.iter().any(|entry| entry.what == "credential") {
-            self.credentials.clear();
+            self.keys_changed().await;
         }
         // Nobody listening is no error.
         let _ = self.changes.send(applied.seq);
         self.wake_webhooks.notify_one();
+    }
+
+    /// What follows a change of keys here or elsewhere: none is remembered, and streams of revoked ones end.
+    pub async fn keys_changed(&self) {
+        self.credentials.clear();
+        self.live.end_revoked(self).await;
     }
 }

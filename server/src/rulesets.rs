@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::{Arc, OnceLock},
+    time::Duration,
 };
 
 use arc_swap::ArcSwap;
@@ -13,12 +14,18 @@ use liftgate_domain::{
 use liftgate_evaluator::{
     Design, EnvironmentNames, Flag, FlagSource, FlagState, Ruleset, RulesetSource, Segment, Serve,
 };
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Notify, watch};
 
 use crate::http::{
+    flag_socket::Updates,
     flagsmith,
     ofrep::{self, Fragments},
 };
+
+/// How long a caller who knows of a later revision waits for it.
+const CATCH_UP: Duration = Duration::from_secs(1);
+/// How much later it can be. Anything beyond was not heard of here.
+const REVISIONS_AHEAD_MAX: u64 = 1_000;
 
 /// One environment as evaluation sees it.
 #[derive(Debug)]
@@ -45,6 +52,8 @@ pub struct Snapshot {
     pub document: OnceLock<Result<Bytes, Vec<String>>>,
     /// How OFREP's clients hear of changes, as a member of its answers.
     pub event_streams: Box<[u8]>,
+    /// What sockets tell of the change that made it.
+    pub updates: Updates,
     /// The runs of each flag, newest first.
     runs: HashMap<String, Vec<Run>>,
     /// The runs whose rule reaches every unit. Of the others nobody can tell from a unit alone whether it was in.
@@ -95,6 +104,8 @@ pub struct Rulesets {
     all: ArcSwap<All>,
     /// Who listens to an environment.
     watched: std::sync::Mutex<HashMap<Scope, watch::Sender<Arc<Snapshot>>>>,
+    /// A caller knows of a later revision.
+    behind: Notify,
     /// Two refreshes at once could put an older snapshot over a newer one. Holds the revisions of environments that
     /// are archived, so that they are not read again and again.
     refreshing: Mutex<HashMap<Scope, u64>>,
@@ -107,6 +118,7 @@ impl Rulesets {
             catalog,
             all: ArcSwap::from_pointee(All::default()),
             watched: std::sync::Mutex::default(),
+            behind: Notify::new(),
             refreshing: Mutex::default(),
         });
         rulesets.refresh_stale().await?;
@@ -131,6 +143,26 @@ impl Rulesets {
         let current = self.get(scope)?;
         let sender = watched.entry(scope.clone()).or_insert_with(|| watch::Sender::new(current));
         Some(sender.subscribe())
+    }
+
+    /// The snapshot of an environment with this revision or a later one, which the caller heard of on another node; this
+    /// node may be a moment behind. After [`CATCH_UP`], or for a revision that cannot be, the newest there is.
+    pub async fn at_least(&self, scope: &Scope, revision: u64) -> Option<Arc<Snapshot>> {
+        let current = self.get(scope)?;
+        if !(1..=REVISIONS_AHEAD_MAX).contains(&revision.saturating_sub(current.ruleset.revision())) {
+            return Some(current);
+        }
+        let mut snapshots = self.watch(scope)?;
+        self.behind.notify_one();
+        let newer = snapshots.wait_for(|snapshot| snapshot.ruleset.revision() >= revision);
+        // Whoever waited in vain gets what is there.
+        let _ = tokio::time::timeout(CATCH_UP, newer).await;
+        self.get(scope)
+    }
+
+    /// Waits until a caller knows of a later revision than this node.
+    pub async fn is_behind(&self) {
+        self.behind.notified().await;
     }
 
     /// The snapshots of all environments, in no order.
@@ -178,9 +210,16 @@ impl Rulesets {
 
     async fn reload(&self, scope: &Scope) -> Result<(), StoreError> {
         let bundle = self.catalog.ruleset(scope).await?;
-        let owner = scope.clone();
+        let (owner, before) = (scope.clone(), self.get(scope));
         // Thousands of flags take a while: not on the threads that answer requests.
-        let compiled = tokio::task::spawn_blocking(move || bundle.map(|it| compile(&owner, it)).transpose()).await;
+        let compiled = tokio::task::spawn_blocking(move || {
+            let mut snapshot = bundle.map(|it| compile(&owner, it)).transpose()?;
+            if let (Some(before), Some(after)) = (before, &mut snapshot) {
+                after.updates = Updates::between(&before.source, &after.source);
+            }
+            Ok::<_, StoreError>(snapshot)
+        })
+        .await;
         let compiled = compiled.map_err(|error| StoreError::Unavailable(format!("compiling stopped: {error}")))??;
         let snapshot = compiled.map(Arc::new);
         self.all.rcu(|all| {
@@ -205,7 +244,9 @@ impl Rulesets {
                     // A node that hears of its own change reads the same revision again: nobody is told twice.
                     sender.send_if_modified(|told| {
                         let is_newer = told.ruleset.revision() < snapshot.ruleset.revision();
-                        *told = snapshot;
+                        if is_newer {
+                            *told = snapshot;
+                        }
                         is_newer
                     });
                 }
@@ -279,7 +320,7 @@ fn compile(scope: &Scope, bundle: RulesetBundle) -> Result<Snapshot, StoreError>
         scope: scope.clone(),
         number: bundle.environment.number,
         flagsmith: flagsmith::View::new(&source, &numbers, &ruleset, bundle.moved_at),
-        event_streams: ofrep::stream::member(&environment.hash_key),
+        event_streams: ofrep::stream::member(&environment.hash_key, bundle.revision),
         environment,
         fragments: Fragments::new(scope, &source.flags, &ruleset),
         ruleset,
@@ -287,6 +328,7 @@ fn compile(scope: &Scope, bundle: RulesetBundle) -> Result<Snapshot, StoreError>
         source,
         numbers,
         document: OnceLock::new(),
+        updates: Updates::none(bundle.revision),
         runs,
         reach_everyone,
     })

@@ -20,7 +20,7 @@ use liftgate_webhooks::{Dispatcher, DispatcherConfig, guard::AllowList};
 use thiserror::Error;
 use tokio::{
     net::TcpListener,
-    sync::{Notify, Semaphore, broadcast, watch},
+    sync::{Notify, broadcast, watch},
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
@@ -30,7 +30,9 @@ use crate::{
     app::{App, Parts},
     bootstrap,
     config::{Config, WarehouseConfig},
-    http, live, retention,
+    http,
+    live::{KEEP_ALIVE, Live},
+    retention,
     rulesets::Rulesets,
     usage::Usage,
     warehouse::Engine,
@@ -38,6 +40,10 @@ use crate::{
 
 /// How often a node looks for rulesets that other nodes changed, in milliseconds.
 const RULESET_POLL_MS: u64 = 500;
+/// The least time between two looks that callers ask for, in milliseconds.
+const BEHIND_PAUSE_MS: u64 = 20;
+/// Files that a node wants to have open at most: twice its streams. Services are often started with room for 1 024.
+const FILES_WANTED: u64 = 40_000;
 /// Changes that a slow stream may lag behind; it then reads the log instead.
 const CHANGES_KEPT: usize = 1_024;
 
@@ -112,6 +118,7 @@ pub async fn run(
     tasks.spawn(app.scheduler.clone().run(jobs.clone()));
     tasks.spawn(follow_scheduler(app.clone(), jobs.clone()));
     tasks.spawn(follow_other_nodes(app.clone(), jobs.clone()));
+    tasks.spawn(follow_keys(app.clone(), jobs.clone()));
     tasks.spawn(retention::run(app.clone(), jobs.clone()));
     let dispatcher_stop = CancellationToken::new();
     let dispatcher = {
@@ -215,7 +222,7 @@ pub async fn compose(
         ready: AtomicBool::new(false),
         evaluations: AtomicU64::new(0),
         usage: Usage::default(),
-        streams: Arc::new(Semaphore::new(live::STREAMS_MAX)),
+        live: Live::new(files_max()),
         stop: CancellationToken::new(),
     }));
     Ok((app, report))
@@ -254,6 +261,14 @@ pub async fn check(config: &Config, clock: Arc<dyn Clock>) -> Vec<(&'static str,
         ("webhooks.allow", allow),
         ("listen", listen),
     ]
+}
+
+/// Raises the limit of open files as far as this process may, and answers it.
+fn files_max() -> u64 {
+    rlimit::increase_nofile_limit(FILES_WANTED).unwrap_or_else(|error| {
+        tracing::warn!(%error, "The limit of open files could not be raised.");
+        rlimit::Resource::NOFILE.get_soft().unwrap_or(FILES_WANTED)
+    })
 }
 
 async fn open_catalog(config: &Config, clock: Arc<dyn Clock>) -> Result<SqlCatalog, Error> {
@@ -313,12 +328,18 @@ async fn follow_scheduler(app: App, stop: CancellationToken) {
 /// Rulesets that other nodes changed, and those whose refresh failed.
 async fn follow_other_nodes(app: App, stop: CancellationToken) {
     let mut wakes = app.catalog.wakes();
+    let mut keys_seen = 0;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             // A signal may be lost; the poll heals that.
             () = tokio::time::sleep(Duration::from_millis(RULESET_POLL_MS)) => {}
-            () = woken(&mut wakes) => {}
+            keys = woken(&mut wakes) => if keys != keys_seen {
+                keys_seen = keys;
+                app.keys_changed().await;
+            },
+            // A caller knows of a later revision than this node.
+            () = app.rulesets.is_behind() => tokio::time::sleep(Duration::from_millis(BEHIND_PAUSE_MS)).await,
         }
         if let Err(error) = app.rulesets.refresh_stale().await {
             tracing::warn!(%error, "Rulesets could not be polled; the last known ones stay.");
@@ -326,12 +347,22 @@ async fn follow_other_nodes(app: App, stop: CancellationToken) {
     }
 }
 
-/// Waits for another node's signal; for ever where there are none.
-async fn woken(wakes: &mut Option<watch::Receiver<()>>) {
+/// Streams of keys that another process revoked without a signal.
+async fn follow_keys(app: App, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(KEEP_ALIVE) => app.live.end_revoked(&app).await,
+        }
+    }
+}
+
+/// Waits for another node's signal, for ever where there are none; answers the state of keys.
+async fn woken(wakes: &mut Option<watch::Receiver<u64>>) -> u64 {
     if let Some(receiver) = wakes
         && receiver.changed().await.is_ok()
     {
-        return;
+        return *receiver.borrow_and_update();
     }
     // The catalog has none, or is closing.
     *wakes = None;

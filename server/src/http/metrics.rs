@@ -7,7 +7,7 @@ use liftgate_ingest::{Counters, HISTOGRAM_BOUNDS_US};
 use liftgate_store::warehouse::{BreakerState, ClickHouseHealth, Description};
 
 use super::exposition::Page;
-use crate::{app::App, live, warehouse::Engine};
+use crate::{app::App, warehouse::Engine};
 
 /// One page of samples, gathered at the moment of asking.
 pub async fn show(State(app): State<App>) -> impl IntoResponse {
@@ -31,8 +31,7 @@ pub async fn show(State(app): State<App>) -> impl IntoResponse {
     page.counter("liftgate_webhook_retries_total", "Attempts that will be repeated.", webhooks.retried);
     page.counter("liftgate_webhook_dead_total", "Deliveries given up on.", webhooks.dead);
     page.gauge("liftgate_environments", "Environments loaded.", app.rulesets.len());
-    let streams = live::STREAMS_MAX.saturating_sub(app.streams.available_permits());
-    page.gauge("liftgate_streams", "Open streams of updates.", streams);
+    page.gauge("liftgate_streams", "Open streams of updates.", app.live.open());
     let looks = app.usage.all();
     let looks: Vec<_> = looks
         .iter()

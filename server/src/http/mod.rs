@@ -2,6 +2,7 @@
 
 mod exposition;
 mod exposure;
+pub mod flag_socket;
 pub mod flagsmith;
 mod gatekeeper;
 mod health;
@@ -39,6 +40,7 @@ pub fn router(app: App) -> Router {
                 .route("/ofrep/v1/streams/{key}", get(ofrep::stream::updates))
                 .route("/evaluation/v1/ruleset", get(ruleset::show))
                 .route("/flags/evaluate", get(gatekeeper::evaluate))
+                .route("/ws/flags", get(flag_socket::updates))
                 .route("/ingest/v1/events", post(ingest::native::events))
                 .route("/v1/track", post(ingest::segment::track))
                 .route("/v1/identify", post(ingest::segment::identify))

@@ -1,7 +1,7 @@
 //! `POST /ofrep/v1/evaluate/flags`: all flags for one context, from one snapshot. What a single flag misses is an error in
 //! its own place. Emits exposures only where the environment opts in: nobody knows yet which flags will be used.
 
-use std::sync::atomic::Ordering;
+use std::sync::{Arc, atomic::Ordering};
 
 use axum::{
     extract::{Request, State},
@@ -14,6 +14,7 @@ use super::{
     answer::{self, Failure, Tail, member},
     context, etag,
     refusal::Refusal,
+    stream,
 };
 use crate::{access::EnvironmentCaller, app::App, http::exposure, problem::ApiError, rulesets::Snapshot};
 
@@ -27,6 +28,7 @@ pub async fn bulk(
     request: Request,
 ) -> Result<Response, Refusal> {
     let EnvironmentCaller { snapshot, .. } = caller?;
+    let snapshot = caught_up(&app, snapshot, request.uri().query()).await;
     let if_none_match: Vec<HeaderValue> = request.headers().get_all(header::IF_NONE_MATCH).iter().cloned().collect();
     let context = context::read(request).await?;
     let body = write(&app, &snapshot, &context);
@@ -37,6 +39,14 @@ pub async fn bulk(
     }
     let json = HeaderValue::from_static("application/json");
     Ok(([(header::ETAG, tag), (header::CONTENT_TYPE, json)], body).into_response())
+}
+
+/// A caller whom a stream told of a change names its revision, and may ask another node than the one that told.
+async fn caught_up(app: &App, snapshot: Arc<Snapshot>, query: Option<&str>) -> Arc<Snapshot> {
+    match query.and_then(|query| stream::revision_in(query, "flagConfigEtag")) {
+        Some(revision) => app.rulesets.at_least(&snapshot.scope, revision).await.unwrap_or(snapshot),
+        None => snapshot,
+    }
 }
 
 /// The whole body: everything that the tag covers.

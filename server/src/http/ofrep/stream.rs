@@ -2,8 +2,8 @@
 //! environment's hash key, which is public; what a stream tells is only that something changed.
 
 use axum::{
-    extract::{Path, State},
-    http::StatusCode,
+    extract::{Path, RawQuery, State},
+    http::HeaderMap,
     response::Response,
 };
 use reqwest::Url;
@@ -11,23 +11,36 @@ use serde_json::json;
 
 use super::refusal::Refusal;
 use crate::{
-    access::EnvironmentCaller,
     app::App,
-    live::{self, Message, Start},
-    problem::ApiError,
+    live::{
+        self,
+        sse::{self, Message, Start},
+    },
     rulesets::Snapshot,
 };
 
-/// The stream of an environment.
-pub async fn updates(State(app): State<App>, Path(key): Path<String>) -> Result<Response, Refusal> {
-    let snapshot = match app.rulesets.with_hash_key(&key) {
-        Some(snapshot) => snapshot,
-        None => EnvironmentCaller::with_key(&app, &key).await?.snapshot,
-    };
-    live::stream(&app, &snapshot.scope, Start::WithNews, message).ok_or_else(|| {
-        let detail = "too many streams are open on this node";
-        ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "streams_full", detail).retry_after(5).into()
-    })
+/// The parameter with the revision of the answer that named the stream.
+const SINCE: &str = "since";
+
+/// The stream of an environment. What changed between the client's answer and this call, or while it was away, is told at
+/// once.
+pub async fn updates(
+    State(app): State<App>,
+    Path(key): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, Refusal> {
+    let (snapshot, place) = live::admit(&app, &key).await?;
+    let resumed = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
+    let since = resumed.or_else(|| revision_in(query.as_deref()?, SINCE));
+    Ok(sse::stream(&app, &snapshot, place, since.map_or(Start::WithNews, Start::WithNewsSince), message)?)
+}
+
+/// A revision in a query, with or without the quotes of an entity tag.
+pub fn revision_in(query: &str, name: &str) -> Option<u64> {
+    let value = query.split('&').find_map(|part| part.strip_prefix(name)?.strip_prefix('='))?;
+    let bare = value.strip_prefix("%22").and_then(|value| value.strip_suffix("%22"));
+    bare.unwrap_or(value).parse().ok()
 }
 
 fn message(snapshot: &Snapshot) -> Message {
@@ -38,11 +51,39 @@ fn message(snapshot: &Snapshot) -> Message {
 
 /// What a bulk answer says of the stream, as a member of its body. Without an origin: clients know the server under a name
 /// that it cannot know.
-pub fn member(hash_key: &str) -> Box<[u8]> {
+pub fn member(hash_key: &str, revision: u64) -> Box<[u8]> {
     let path = Url::parse("http://localhost/ofrep/v1/streams").ok().and_then(|mut url| {
         url.path_segments_mut().ok()?.push(hash_key);
-        Some(url.path().to_owned())
+        Some(format!("{}?{SINCE}={revision}", url.path()))
     });
     let streams = json!([{"type": "sse", "endpoint": {"requestUri": path}}]);
     format!(",\"eventStreams\":{streams}").into_bytes().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_revision_is_read_from_a_query_and_everything_else_is_none() {
+        for (query, expected) in [
+            ("since=7", Some(7)),
+            ("a=b&since=%227%22&since=8", Some(7)),
+            ("since=", None),
+            ("since=-1", None),
+            ("since=%22%22", None),
+            ("since=18446744073709551616", None),
+            ("sincere=7", None),
+            ("", None),
+        ] {
+            assert_eq!(revision_in(query, SINCE), expected, "{query}");
+        }
+    }
+
+    #[test]
+    fn a_hash_key_of_any_form_is_one_segment_of_the_path() {
+        let text = String::from_utf8(member("odd key/?#", 7).into()).unwrap();
+        let path = "/ofrep/v1/streams/odd%20key%2F%3F%23?since=7";
+        assert_eq!(text, format!(r#","eventStreams":[{{"endpoint":{{"requestUri":"{path}"}},"type":"sse"}}]"#));
+    }
 }

@@ -65,7 +65,7 @@ impl SqlCatalog {
     async fn try_apply(&self, change: &Change) -> Result<Applied, Failure> {
         let mut session = self.pools.begin_write().await?;
         let applied = apply::apply(&mut session, change, self.clock.as_ref()).await?;
-        session.notify(wakes::CHANNEL).await?;
+        session.notify(wakes::CHANNEL, wakes::payload_of(&applied)).await?;
         session.commit().await?;
         Ok(applied)
     }
@@ -87,7 +87,7 @@ impl Catalog for SqlCatalog {
         }
     }
 
-    fn wakes(&self) -> Option<watch::Receiver<()>> {
+    fn wakes(&self) -> Option<watch::Receiver<u64>> {
         self.wakes.as_ref().map(Wakes::receiver)
     }
 

@@ -50,9 +50,9 @@ impl Session {
     }
 
     /// Tells other processes of what is being written, once it is committed. SQLite has nobody to tell.
-    pub async fn notify(&mut self, channel: &'static str) -> Result<(), Failure> {
+    pub async fn notify(&mut self, channel: &'static str, payload: &'static str) -> Result<(), Failure> {
         if let Self::PostgresTransaction(transaction) = self {
-            sqlx::query("SELECT pg_notify($1, '')").bind(channel).execute(&mut **transaction).await?;
+            sqlx::query("SELECT pg_notify($1, $2)").bind(channel).bind(payload).execute(&mut **transaction).await?;
         }
         Ok(())
     }
