@@ -228,7 +228,7 @@ impl CompiledFlag {
         Served { variation, reason, rule: None, assignment: None, missing_unit: None }
     }
 
-    #[inline]
+    #[inline(always)]
     fn serve<'r, 'c>(&'r self, serve: &'r CompiledServe, context: &'c Context) -> Outcome<'r, 'c> {
         match serve {
             CompiledServe::Variation(variation) => {
@@ -239,7 +239,7 @@ impl CompiledFlag {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn serve_split<'r, 'c>(&'r self, split: &'r CompiledSplit, context: &'c Context) -> Outcome<'r, 'c> {
         let Some(unit_id) = split.unit.attribute.unit_id(context) else {
             return Outcome::NoUnit(&split.unit.name);

@@ -1,9 +1,11 @@
 //! What the caller tells about the unit that it asks for.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::Timestamp;
+pub use crate::attributes::Attributes;
+use crate::name::Name;
 
 /// The name under which OpenFeature contexts carry the unit's own key.
 pub const TARGETING_KEY: &str = "targetingKey";
@@ -17,19 +19,19 @@ pub struct Context {
     pub targeting_key: Option<String>,
     /// Everything else, by name.
     #[serde(default)]
-    pub attributes: Map<String, Value>,
+    pub attributes: Attributes,
 }
 
 impl Context {
     /// The context of one user, without attributes.
     pub fn user(targeting_key: impl Into<String>) -> Self {
-        Self { targeting_key: Some(targeting_key.into()), attributes: Map::new() }
+        Self { targeting_key: Some(targeting_key.into()), attributes: Attributes::new() }
     }
 
     /// The same context with one more attribute.
     #[must_use]
     pub fn with(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
-        self.attributes.insert(name.into(), value.into());
+        self.attributes.insert(name, value);
         self
     }
 }
@@ -48,7 +50,7 @@ pub(crate) enum AttributeRef {
     /// The unit's own key; an attribute of that name when the context has no key of its own.
     TargetingKey,
     /// An attribute by its literal name.
-    Named(Box<str>),
+    Named(Name),
 }
 
 impl AttributeRef {
@@ -60,21 +62,21 @@ impl AttributeRef {
     pub(crate) fn name(&self) -> &str {
         match self {
             Self::TargetingKey => TARGETING_KEY,
-            Self::Named(name) => name,
+            Self::Named(name) => name.as_str(),
         }
     }
 
     /// What the context says, or `None` when it is absent or null.
     #[inline]
     pub(crate) fn read<'c>(&self, context: &'c Context) -> Option<Seen<'c>> {
-        let name: &str = match self {
+        let value = match self {
             Self::TargetingKey => match &context.targeting_key {
                 Some(key) => return Some(Seen::Text(key)),
-                None => TARGETING_KEY,
+                None => context.attributes.get(TARGETING_KEY),
             },
-            Self::Named(name) => name,
+            Self::Named(name) => context.attributes.named(name),
         };
-        match context.attributes.get(name)? {
+        match value? {
             Value::Null => None,
             Value::String(text) => Some(Seen::Text(text)),
             other => Some(Seen::Value(other)),

@@ -89,6 +89,7 @@ pub mod snapshot;
 pub mod timestamp;
 pub mod validate;
 
+mod attributes;
 mod brief;
 mod check;
 mod compiled_flag;
@@ -96,6 +97,7 @@ mod explain;
 mod force;
 mod link;
 mod matcher;
+mod name;
 mod parse;
 mod prerequisites;
 mod scalar;
@@ -106,7 +108,7 @@ mod time_text;
 
 pub use bucket::{BUCKETS, Bucket, bucket, share_bucket, split_bucket};
 pub use condition::Condition;
-pub use context::{Context, TARGETING_KEY};
+pub use context::{Attributes, Context, TARGETING_KEY};
 pub use error::Error;
 pub use evaluation::{Assignment, CONTROL, Evaluation, EvaluationError, Reason, TREATMENT};
 pub use explanation::Explanation;

@@ -93,7 +93,20 @@ impl Matcher {
         }
     }
 
+    #[inline(always)]
     pub(crate) fn is_met(&self, subject: Subject<'_>, segments: &Segments) -> bool {
+        // Most conditions are a check, or all of a few checks: those are met without a call for each.
+        let met = |part: &Self| match part {
+            Self::Check(check) => check.is_met(subject),
+            part => part.is_met_nested(subject, segments),
+        };
+        match self {
+            Self::All(parts) => parts.iter().all(met),
+            part => met(part),
+        }
+    }
+
+    fn is_met_nested(&self, subject: Subject<'_>, segments: &Segments) -> bool {
         let met = |part: &Self| part.is_met(subject, segments);
         match self {
             Self::All(parts) => parts.iter().all(met),

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 
 use serde_json::Value;
 
+use crate::name::{Head, Name};
 use crate::text_hash::TextSet;
 
 /// A number whose equality and order are exact wherever both sides fit into an `i64`; beyond, as `f64`.
@@ -100,7 +101,7 @@ pub(crate) fn folded(value: &Value) -> Cow<'_, Value> {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ScalarSet {
     /// Few texts are faster to walk than to hash.
-    few_texts: Box<[Box<str>]>,
+    few_texts: Box<[Name]>,
     texts: TextSet,
     numbers: NumberSet,
     booleans: [bool; 2],
@@ -132,14 +133,16 @@ impl ScalarSet {
         set.numbers.integers.sort_unstable();
         set.numbers.floats.sort_unstable_by(f64::total_cmp);
         if set.texts.len() <= WALKED_TEXTS_MAX {
-            set.few_texts = set.texts.drain().collect();
+            set.few_texts = set.texts.drain().map(Name::from).collect();
         }
         set
     }
 
+    #[inline]
     pub(crate) fn has_text(&self, text: &str) -> bool {
         if self.texts.is_empty() {
-            self.few_texts.iter().any(|member| **member == *text)
+            let head = Head::of(text);
+            self.few_texts.iter().any(|member| member.is(head, text))
         } else {
             self.texts.contains(text)
         }

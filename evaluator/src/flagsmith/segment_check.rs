@@ -225,7 +225,7 @@ mod tests {
                 let identifier = format!("user-{user}");
                 let own = Context {
                     targeting_key: Some(identifier.clone()),
-                    attributes: traits.as_object().unwrap().clone(),
+                    attributes: traits.as_object().unwrap().clone().into(),
                 };
                 let theirs: EvaluationContext = serde_json::from_value(json!({
                     "environment": {"key": "hash", "name": "Production"},

@@ -73,7 +73,7 @@ fn conditions_nest() {
     ] {
         let shown = attributes.to_string();
         let attributes = attributes.as_object().unwrap().clone();
-        let context = Context { targeting_key: None, attributes };
+        let context = Context { targeting_key: None, attributes: attributes.into() };
         assert_eq!(ruleset.evaluate("f", &context).variation, Some(expected), "{shown}");
     }
 }

@@ -59,6 +59,8 @@ mod tests {
 
     use super::*;
 
+    type Edit = fn(&mut Value);
+
     fn source(edit: impl FnOnce(&mut Value)) -> RulesetSource {
         let flag =
             |key: &str, state: Value| json!({"flag": {"key": key, "kind": "boolean"}, "state": state, "revision": 1});
@@ -84,7 +86,7 @@ mod tests {
     #[test]
     fn a_change_concerns_the_flags_that_it_can_reach() {
         let beta = ["beta", "needs-beta", "needs-that"];
-        let rows: [(&str, fn(&mut Value), &[&str]); 6] = [
+        let rows: [(&str, Edit, &[&str]); 6] = [
             ("nothing but the revision", |it| it["revision"] = json!(2), &[]),
             ("one flag", |it| it["flags"][0]["state"]["enabled"] = json!(false), &["alone"]),
             ("a flag that others need", |it| it["flags"][1]["revision"] = json!(2), &beta),

@@ -43,7 +43,7 @@ pub async fn show(
             return Err(ApiError::invalid_field("the body", "context.targetingKey", "must be text"));
         }
     };
-    let context = Context { targeting_key, attributes };
+    let context = Context { targeting_key, attributes: attributes.into() };
     let now = app.clock.now();
     let explanation = snapshot.ruleset.explain(&flag, &context, now);
     let evaluation = snapshot.ruleset.evaluate_at(&flag, &context, now);

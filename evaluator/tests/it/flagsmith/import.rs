@@ -48,7 +48,7 @@ fn agree(document: &EnvironmentDocument, identities: &[DocumentIdentity]) -> usi
         let theirs = evaluate_document(document, Some(identity), Reasons::V11);
         let attributes: Map<String, Value> =
             identity.identity_traits.iter().map(|it| (it.trait_key.clone(), it.trait_value.0.clone())).collect();
-        let context = Context { targeting_key: Some(identity.identifier.clone()), attributes };
+        let context = Context { targeting_key: Some(identity.identifier.clone()), attributes: attributes.into() };
         for answer in ruleset.evaluate_all(&context) {
             let flag = theirs.flags.get(&names[&*answer.flag]).unwrap();
             let expected = (flag.enabled, flag.value.clone());

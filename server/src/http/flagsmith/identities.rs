@@ -9,9 +9,9 @@ use axum::{
     http::StatusCode,
     response::{IntoResponse, Response},
 };
-use liftgate_evaluator::Context;
+use liftgate_evaluator::{Attributes, Context};
 use serde::Deserialize;
-use serde_json::{Map, Value, json, value::RawValue};
+use serde_json::{Value, json, value::RawValue};
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::{Keyed, Refusal, answer};
@@ -55,7 +55,7 @@ pub async fn show(
 ) -> Result<Response, Refusal> {
     match question.identifier.filter(|it| !it.is_empty()) {
         Some(identifier) => {
-            let context = Context { targeting_key: Some(identifier.clone()), attributes: Map::new() };
+            let context = Context::user(identifier.as_str());
             Ok(flags(&app, &caller.snapshot, &identifier, NO_TRAITS, &context))
         }
         None => Ok(Json(json!({"detail": "Missing identifier"})).into_response()),
@@ -72,14 +72,13 @@ pub async fn evaluate(State(app): State<App>, Keyed(caller): Keyed, request: Req
         // Somebody without a name has the one that its traits make, and so the same flags every time.
         _ => format!("{:032x}", xxh3_128(raw_traits.as_bytes())),
     };
-    let mut attributes = Map::new();
-    for (index, it) in traits.into_iter().flatten().enumerate() {
-        if matches!(it.trait_value, Value::Array(_) | Value::Object(_)) {
-            let detail = format!("`traits[{index}].trait_value` must be text, a number, true, false or null");
-            return Err(Refusal::new(StatusCode::BAD_REQUEST, detail));
-        }
-        attributes.insert(it.trait_key.into_owned(), it.trait_value);
+    let traits = traits.unwrap_or_default();
+    let structured = |it: &Trait<'_>| matches!(it.trait_value, Value::Array(_) | Value::Object(_));
+    if let Some(index) = traits.iter().position(structured) {
+        let detail = format!("`traits[{index}].trait_value` must be text, a number, true, false or null");
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, detail));
     }
+    let attributes: Attributes = traits.into_iter().map(|it| (it.trait_key, it.trait_value)).collect();
     let context = Context { targeting_key: Some(identifier), attributes };
     let identifier = context.targeting_key.as_deref().unwrap_or_default();
     let raw_traits = if raw_traits == "null" { NO_TRAITS } else { raw_traits };

@@ -2,7 +2,8 @@
 //! A context without a targeting key, an empty one and none at all are fine: each flag that needs more says so itself.
 
 use axum::{extract::Request, http::StatusCode};
-use liftgate_evaluator::{Context, TARGETING_KEY};
+use liftgate_evaluator::{Attributes, Context, TARGETING_KEY};
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::refusal::Refusal;
@@ -21,20 +22,44 @@ pub async fn read(request: Request) -> Result<Context, Refusal> {
     parse(&bytes)
 }
 
+/// A body as it should be.
+#[derive(Deserialize)]
+struct Body {
+    #[serde(default)]
+    context: Option<Attributes>,
+}
+
 fn parse(bytes: &[u8]) -> Result<Context, Refusal> {
+    // Derived code would take a list for an object.
+    let is_object = bytes.trim_ascii_start().starts_with(b"{");
+    match serde_json::from_slice::<Body>(bytes) {
+        Ok(Body { context: Some(attributes) }) if is_object => with_targeting_key(attributes),
+        Ok(Body { context: None }) if is_object => Ok(Context::default()),
+        // Read again, to say what is wrong with it; whoever sends a field twice means the last one.
+        _ => parse_slowly(bytes),
+    }
+}
+
+fn parse_slowly(bytes: &[u8]) -> Result<Context, Refusal> {
     let request: Value = serde_json::from_slice(bytes).map_err(|error| {
         let hint = r#"send `{"context": {"targetingKey": "..."}}`"#;
         Refusal::bad_request("PARSE_ERROR", format!("the body is not valid JSON: {error}; {hint}"))
     })?;
-    let invalid = |details: &str| Refusal::bad_request("INVALID_CONTEXT", details);
     let Value::Object(mut request) = request else {
         return Err(invalid("the body must be an object with the field `context`"));
     };
-    let mut attributes = match request.remove("context") {
-        Some(Value::Object(attributes)) => attributes,
-        Some(Value::Null) | None => return Ok(Context::default()),
-        Some(_) => return Err(invalid("the field `context` must be an object")),
-    };
+    match request.remove("context") {
+        Some(Value::Object(attributes)) => with_targeting_key(attributes.into()),
+        Some(Value::Null) | None => Ok(Context::default()),
+        Some(_) => Err(invalid("the field `context` must be an object")),
+    }
+}
+
+fn invalid(details: &str) -> Refusal {
+    Refusal::bad_request("INVALID_CONTEXT", details)
+}
+
+fn with_targeting_key(mut attributes: Attributes) -> Result<Context, Refusal> {
     let targeting_key = match attributes.remove(TARGETING_KEY) {
         Some(Value::String(text)) => Some(text).filter(|text| !text.is_empty()),
         Some(Value::Null) | None => None,
@@ -55,6 +80,7 @@ mod tests {
             r#"{"context": {}}"#,
             r#"{"context": {"targetingKey": ""}}"#,
             r#"{"context": {"targetingKey": null}}"#,
+            r#"{"context": 1, "context": {}}"#,
         ] {
             assert_eq!(parse(body.as_bytes()).unwrap(), Context::default(), "{body}");
         }
@@ -72,6 +98,7 @@ mod tests {
             (r#"{"context": {"a": "\ud800"}}"#, "PARSE_ERROR", "hex escape"),
             (&deep, "PARSE_ERROR", "recursion limit"),
             ("[]", "INVALID_CONTEXT", "`context`"),
+            (r#"[{"a": 1}]"#, "INVALID_CONTEXT", "`context`"),
             (r#"{"context": []}"#, "INVALID_CONTEXT", "`context`"),
             (r#"{"context": {"targetingKey": 5}}"#, "INVALID_CONTEXT", "`context.targetingKey`"),
         ] {
