@@ -3,13 +3,15 @@
 use async_trait::async_trait;
 
 use crate::{
-    Applied, Change, ChangeRecord, Credential, Decision, Delivery, DeliveryOutcome, DeliveryStatus, Event, Id, Key,
-    Resource, ResourceKind, Rollout, Run, Scope, StoreError, Timestamp,
+    Applied, Change, ChangeRecord, Credential, Decision, Delivery, DeliveryOutcome, DeliveryStatus, Entry, Event, Id,
+    Key, Resource, ResourceKind, Rollout, Run, Scope, StoreError, Timestamp,
 };
 
 /// All that compiling an environment's ruleset needs, read at one instant.
 #[derive(Clone, Debug)]
 pub struct RulesetBundle {
+    /// The organization's last change at that instant: where [`Catalog::ruleset_changes`] goes on.
+    pub seq: u64,
     /// The environment's ruleset revision.
     pub revision: u64,
     /// When that revision was committed; later with every revision, also of commits at one instant.
@@ -29,6 +31,34 @@ pub struct RulesetBundle {
 impl RulesetBundle {
     /// The most runs kept in reach for attributing late exposures.
     pub const RUNS_MAX: usize = 1_000;
+}
+
+/// How an environment's ruleset changed after a [`RulesetBundle`] was read, at one instant.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RulesetChanges {
+    /// The organization's last change at that instant.
+    pub seq: u64,
+    /// The environment's ruleset revision.
+    pub revision: u64,
+    /// When that revision was committed.
+    pub moved_at: Timestamp,
+    /// What was written of the project's flags and segments and of the environment's flag states, in order. One without
+    /// a body after it was archived.
+    pub entries: Vec<Entry>,
+    /// The environment's runs, as in a bundle, if any was written.
+    pub runs: Option<Vec<Run>>,
+}
+
+impl RulesetChanges {
+    /// More entries than this are not told one by one: reading the whole is faster.
+    pub const ENTRIES_MAX: usize = 200;
+    /// More changes than this are not looked through for entries.
+    pub const CHANGES_MAX: usize = 1_000;
+
+    /// Whether the ruleset is what it was at that revision.
+    pub fn changes_nothing_since(&self, revision: u64) -> bool {
+        self.revision == revision && self.entries.is_empty() && self.runs.is_none()
+    }
 }
 
 /// A store of everything that is not events. Lists are sorted and paged by key (or sequence): `after` is the last one
@@ -67,6 +97,11 @@ pub trait Catalog: Send + Sync {
 
     /// An environment's ruleset, from one instant.
     async fn ruleset(&self, environment: &Scope) -> Result<Option<RulesetBundle>, StoreError>;
+
+    /// What changed in an environment's ruleset after the change `since`, from one instant. `None` where that cannot be
+    /// told one by one, and [`Catalog::ruleset`] has to be read: there were too many, or project or environment
+    /// themselves were written.
+    async fn ruleset_changes(&self, environment: &Scope, since: u64) -> Result<Option<RulesetChanges>, StoreError>;
 
     /// The ruleset revision of every environment of every organization, so that nodes notice what others changed.
     async fn ruleset_revisions(&self) -> Result<Vec<(Scope, u64)>, StoreError>;

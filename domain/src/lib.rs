@@ -48,7 +48,7 @@ pub mod warehouse;
 pub mod watermark;
 
 pub use attribution::{Attributed, Attribution, Sighting};
-pub use catalog::{Catalog, RulesetBundle};
+pub use catalog::{Catalog, RulesetBundle, RulesetChanges};
 pub use change::{Actor, Applied, Change, ChangeKind, ChangeRecord, Entry, Expected, Mutation};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use credential::{Credential, CredentialKind, Role};

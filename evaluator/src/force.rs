@@ -1,5 +1,7 @@
 //! A flag that serves one variation whatever it is set to, for the tests of applications.
 
+use std::sync::Arc;
+
 use crate::{Error, Ruleset};
 
 impl Ruleset {
@@ -13,7 +15,7 @@ impl Ruleset {
         };
         let slots = self.slots_mut();
         match &mut slots[place].flag {
-            Ok(compiled) => compiled.force(variation).map_err(refused)?,
+            Ok(compiled) => Arc::make_mut(compiled).force(variation).map_err(refused)?,
             Err(why) => return Err(refused(format!("the flag is broken: {why}"))),
         }
         slots[place].prerequisites = None;
@@ -22,6 +24,7 @@ impl Ruleset {
         for step in needed.flat_map(|needed| &mut needed.steps).filter(|step| step.slot == place) {
             step.needs = Box::default();
         }
+        self.forget_sources();
         Ok(())
     }
 }

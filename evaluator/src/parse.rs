@@ -1,6 +1,8 @@
 //! A ruleset from JSON text. A flag or segment that cannot be read is broken in its own place, as long as its key can
 //! be read; anything else that is wrong refuses the whole, with its place in the text.
 
+use std::sync::Arc;
+
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
@@ -44,7 +46,11 @@ impl Ruleset {
             unit_types: wire.unit_types,
             environment: wire.environment,
         };
-        Ok(Self::compile_with(source, &Refused { flags: unreadable_flags, segments: unreadable_segments }))
+        let refused = Refused { flags: unreadable_flags, segments: unreadable_segments };
+        let mut ruleset = Self::compile_with(source, &refused, None);
+        // The next one comes from text too, and shares nothing with this one.
+        ruleset.forget_sources();
+        Ok(ruleset)
     }
 }
 
@@ -75,11 +81,11 @@ enum Part<T> {
     Unreadable(Unreadable),
 }
 
-fn apart<T>(parts: Vec<Part<T>>) -> (Vec<T>, Vec<Unreadable>) {
+fn apart<T>(parts: Vec<Part<T>>) -> (Vec<Arc<T>>, Vec<Unreadable>) {
     let (mut usable, mut unreadable) = (Vec::with_capacity(parts.len()), Vec::new());
     for part in parts {
         match part {
-            Part::Usable(part) => usable.push(part),
+            Part::Usable(part) => usable.push(Arc::new(part)),
             Part::Unreadable(part) => unreadable.push(part),
         }
     }

@@ -3,11 +3,13 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::compiled_flag::{CompiledFlag, Served};
 use crate::context::{AttributeRef, Subject, TARGETING_KEY};
+use crate::made_of::MadeOf;
 use crate::parse::Refused;
 use crate::prerequisites::Memory;
 use crate::problem::Problem;
@@ -15,7 +17,7 @@ use crate::segments::Segments;
 use crate::serve::USER;
 use crate::slot::{self, Entry, Slot};
 use crate::text_hash::TextMap;
-use crate::{Context, Evaluation, EvaluationError, Flag, FlagState, Reason, Segment, Timestamp};
+use crate::{Context, Evaluation, EvaluationError, Flag, FlagState, Reason, Segment, Timestamp, shared};
 
 /// Everything that evaluation in one environment depends on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -23,12 +25,12 @@ use crate::{Context, Evaluation, EvaluationError, Flag, FlagState, Reason, Segme
 pub struct RulesetSource {
     /// Grows with every change.
     pub revision: u64,
-    /// The flags, in any order.
-    #[serde(default)]
-    pub flags: Vec<FlagSource>,
+    /// The flags, in any order. Sources that share them are told apart quickly: see [`Ruleset::recompile`].
+    #[serde(default, with = "shared")]
+    pub flags: Vec<Arc<FlagSource>>,
     /// The segments they refer to, in any order.
-    #[serde(default)]
-    pub segments: Vec<Segment>,
+    #[serde(default, with = "shared")]
+    pub segments: Vec<Arc<Segment>>,
     /// Where units are read from; `user` from `targetingKey`, and others from the attribute of their name, unless listed.
     #[serde(default)]
     pub unit_types: Vec<UnitType>,
@@ -98,28 +100,63 @@ pub struct Ruleset {
     revision: u64,
     /// In the order of their keys.
     slots: Vec<Slot>,
-    index: TextMap<usize>,
-    segments: Segments,
+    index: Arc<TextMap<usize>>,
+    segments: Arc<Segments>,
     problems: Vec<Problem>,
+    /// Unknown of one that was read from text or changed since.
+    made_of: Option<MadeOf>,
 }
 
 impl Ruleset {
     /// Compiles a ruleset. It never fails: what is broken is an error in its own slot, listed by [`Ruleset::problems`].
     pub fn compile(source: RulesetSource) -> Self {
-        Self::compile_with(source, &Refused::default())
+        Self::compile_with(source, &Refused::default(), None)
+    }
+
+    /// Compiles a ruleset that comes after this one, and so only the flags that are not the same [`Arc`] as before, unless
+    /// segments or unit types changed: one flag of ten thousand takes a moment. The outcome is that of
+    /// [`Ruleset::compile`].
+    #[must_use]
+    pub fn recompile(&self, source: RulesetSource) -> Self {
+        Self::compile_with(source, &Refused::default(), Some(self))
     }
 
     /// Compiles a ruleset in which some flags and segments could not even be read.
-    pub(crate) fn compile_with(source: RulesetSource, refused: &Refused) -> Self {
+    pub(crate) fn compile_with(source: RulesetSource, refused: &Refused, before: Option<&Self>) -> Self {
+        let before = before.and_then(|before| Some((before, before.made_of.as_ref()?)));
+        let before = before.filter(|(_, made_of)| made_of.is_ground_of(&source));
         let units = UnitTypes::new(&source.unit_types);
-        let (segments, mut problems) =
-            Segments::compile(&source.segments, &refused.segments, units.attribute(USER), source.environment);
+        let (segments, segment_problems) = match before {
+            Some((before, made_of)) => (Arc::clone(&before.segments), made_of.segment_problems.clone()),
+            None => {
+                let user = units.attribute(USER);
+                let environment = source.environment.clone();
+                let (segments, problems) = Segments::compile(&source.segments, &refused.segments, user, environment);
+                (Arc::new(segments), problems)
+            }
+        };
 
         let usable = source.flags.iter().map(Entry::from);
         let entries = usable.chain(refused.flags.iter().map(Entry::from)).collect();
-        let slots = slot::compile(entries, &segments, &units, &mut problems);
-        let index = slots.iter().enumerate().map(|(i, slot)| (slot.key.clone(), i)).collect();
-        Self { revision: source.revision, slots, index, segments, problems }
+        let mut problems = segment_problems.clone();
+        let known = |key: &str, source: &Arc<FlagSource>| {
+            let (before, made_of) = before?;
+            let place = before.position(key).filter(|place| made_of.has(*place, source))?;
+            Some(&before.slots[place])
+        };
+        let (slots, flags) = slot::compile(entries, &segments, &units, &known, &mut problems);
+        let index = match before {
+            Some((before, _)) if before.keys().eq(slots.iter().map(|slot| &*slot.key)) => Arc::clone(&before.index),
+            _ => Arc::new(slots.iter().enumerate().map(|(place, slot)| (slot.key.as_ref().into(), place)).collect()),
+        };
+        let RulesetSource { revision, segments: sources, unit_types, environment, .. } = source;
+        let made_of = Some(MadeOf { flags, segments: sources, segment_problems, unit_types, environment });
+        Self { revision, slots, index, segments, problems, made_of }
+    }
+
+    /// Forgets what it was compiled from.
+    pub(crate) fn forget_sources(&mut self) {
+        self.made_of = None;
     }
 
     /// The revision of the source.

@@ -2,6 +2,7 @@
 //! to each other in a circle, to unknown ones or to broken ones are broken themselves, with the reason by name.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::context::{AttributeRef, Subject};
 use crate::matcher::{Known, Matcher};
@@ -42,7 +43,7 @@ struct CompiledSegment {
 impl Segments {
     /// Compiles `sources`; `user` is where the ids on the unit lists are read from. Never fails as a whole.
     pub(crate) fn compile(
-        sources: &[Segment],
+        sources: &[Arc<Segment>],
         unreadable: &[Unreadable],
         user: AttributeRef,
         environment: EnvironmentNames,
@@ -124,7 +125,7 @@ impl Segments {
     /// Refuses keys that are declared more than once and segments that could not be read; the rest comes back.
     fn refuse_repeated<'s>(
         &mut self,
-        sources: &'s [Segment],
+        sources: &'s [Arc<Segment>],
         unreadable: &'s [Unreadable],
         all: &mut Problems,
     ) -> Vec<&'s Segment> {
@@ -142,7 +143,7 @@ impl Segments {
             all.add(below(&format!("segments.{key}"), &problem.path), problem.message.as_str());
             self.by_key.insert(key.clone(), Err(problem.to_string()));
         }
-        sources.iter().filter(|segment| times[&segment.key] == 1).collect()
+        sources.iter().filter(|segment| times[&segment.key] == 1).map(Arc::as_ref).collect()
     }
 
     fn first_unresolved<'s>(&self, segment: &'s Segment) -> Option<&'s Key> {

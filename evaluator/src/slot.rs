@@ -1,5 +1,7 @@
 //! The place of one flag in a ruleset: the compiled flag with what it needs, or why it is broken.
 
+use std::sync::Arc;
+
 use crate::compiled_flag::CompiledFlag;
 use crate::link::{Node, link};
 use crate::parse::Unreadable;
@@ -10,9 +12,9 @@ use crate::segments::Segments;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Slot {
-    pub(crate) key: Box<str>,
+    pub(crate) key: Arc<str>,
     pub(crate) revision: u64,
-    pub(crate) flag: Result<CompiledFlag, String>,
+    pub(crate) flag: Result<Arc<CompiledFlag>, String>,
     pub(crate) prerequisites: Option<Box<Prerequisites>>,
     /// Whether the flag, or one it needs, may serve something else at another time.
     pub(crate) needs_time: bool,
@@ -22,11 +24,11 @@ pub(crate) struct Slot {
 pub(crate) struct Entry<'s> {
     key: &'s str,
     revision: u64,
-    source: Result<&'s FlagSource, &'s Problem>,
+    source: Result<&'s Arc<FlagSource>, &'s Problem>,
 }
 
-impl<'s> From<&'s FlagSource> for Entry<'s> {
-    fn from(source: &'s FlagSource) -> Self {
+impl<'s> From<&'s Arc<FlagSource>> for Entry<'s> {
+    fn from(source: &'s Arc<FlagSource>) -> Self {
         Self { key: source.flag.key.as_str(), revision: source.revision, source: Ok(source) }
     }
 }
@@ -37,13 +39,18 @@ impl<'s> From<&'s Unreadable> for Entry<'s> {
     }
 }
 
-/// Compiles all flags, in the order of their keys; what is wrong with them joins `problems`.
+/// Finds the slot that was compiled from this very source.
+pub(crate) type Known<'k, 's> = dyn Fn(&str, &Arc<FlagSource>) -> Option<&'s Slot> + 'k;
+
+/// Compiles all flags, in the order of their keys, and answers their sources beside them; what is wrong with them joins
+/// `problems`. Of a slot that is known only the links to other flags are made anew.
 pub(crate) fn compile(
     mut entries: Vec<Entry<'_>>,
     segments: &Segments,
     units: &UnitTypes<'_>,
+    known: &Known<'_, '_>,
     problems: &mut Vec<Problem>,
-) -> Vec<Slot> {
+) -> (Vec<Slot>, Vec<Option<Arc<FlagSource>>>) {
     entries.sort_by_key(|entry| entry.key);
     let groups: Vec<&[Entry<'_>]> = entries.chunk_by(|left, right| left.key == right.key).collect();
 
@@ -58,6 +65,15 @@ pub(crate) fn compile(
         };
     let mut slots: Vec<Slot> = Vec::with_capacity(groups.len());
     for group in &groups {
+        let known = match group {
+            [Entry { key, source: Ok(source), .. }] => known(key, source),
+            _ => None,
+        };
+        if let Some(Slot { key, revision, flag: Ok(flag), .. }) = known {
+            let (key, flag) = (Arc::clone(key), Ok(Arc::clone(flag)));
+            slots.push(Slot { key, revision: *revision, flag, prerequisites: None, needs_time: false });
+            continue;
+        }
         let flag = match group {
             [Entry { source: Ok(source), .. }] => CompiledFlag::compile(source, segments, units),
             [Entry { source: Err(problem), .. }] => Err(vec![(*problem).clone()]),
@@ -66,7 +82,7 @@ pub(crate) fn compile(
             }
         };
         let Entry { key, revision, .. } = group[0];
-        let flag = flag.map_err(|found| broken(key, found));
+        let flag = flag.map(Arc::new).map_err(|found| broken(key, found));
         slots.push(Slot { key: key.into(), revision, flag, prerequisites: None, needs_time: false });
     }
 
@@ -75,7 +91,7 @@ pub(crate) fn compile(
             .iter()
             .zip(&groups)
             .map(|(slot, group)| Node {
-                source: if let [only] = group { only.source.ok() } else { None },
+                source: if let [only] = group { only.source.ok().map(Arc::as_ref) } else { None },
                 key: &slot.key,
                 broken: slot.flag.as_ref().err().map(String::as_str),
             })
@@ -92,12 +108,14 @@ pub(crate) fn compile(
     for (slot, needs_time) in slots.iter_mut().zip(needs_time) {
         slot.needs_time = needs_time;
     }
-    slots
+    let source_of = |group: &&[Entry<'_>]| if let [only] = group { only.source.ok().map(Arc::clone) } else { None };
+    let sources = groups.iter().map(source_of).collect();
+    (slots, sources)
 }
 
 fn needs_time(slot: &Slot, slots: &[Slot]) -> bool {
-    let own = |slot: &Slot| slot.flag.as_ref().is_ok_and(CompiledFlag::needs_time);
-    let is_enabled = slot.flag.as_ref().is_ok_and(CompiledFlag::is_enabled);
+    let own = |slot: &Slot| slot.flag.as_ref().is_ok_and(|flag| flag.needs_time());
+    let is_enabled = slot.flag.as_ref().is_ok_and(|flag| flag.is_enabled());
     let needed = slot.prerequisites.iter().flat_map(|needed| &needed.steps);
     is_enabled && (own(slot) || needed.map(|step| &slots[step.slot]).any(own))
 }

@@ -43,7 +43,7 @@ async fn expire(app: &App) {
     let before = app.clock.now().plus_millis(-app.config.retention.as_ms_i64());
     // Archived environments are not served any more, but this node may have accepted events of theirs.
     let mut environments: Vec<u64> = app.ingest.ledger().into_keys().collect();
-    environments.extend(app.rulesets.all().iter().map(|snapshot| snapshot.number));
+    environments.extend(app.rulesets.all().iter().map(|snapshot| snapshot.declared.number));
     environments.sort_unstable();
     environments.dedup();
     for environment in environments {

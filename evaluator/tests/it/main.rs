@@ -10,6 +10,7 @@ mod laws;
 mod operators;
 mod parse;
 mod prerequisites;
+mod recompile;
 mod segments;
 mod serving;
 mod snapshot;
@@ -19,6 +20,8 @@ mod vectors;
 mod weights;
 mod wire;
 mod worlds;
+
+use std::sync::Arc;
 
 use liftgate_evaluator::{Flag, FlagSource, FlagState, Key, Ruleset, RulesetSource, Serve};
 use serde_json::Value;
@@ -32,7 +35,7 @@ fn ruleset(source: Value) -> Ruleset {
 fn serving(flag: &str, serve: &Serve) -> Ruleset {
     let state = FlagState { enabled: true, fallthrough: Some(serve.clone()), ..FlagState::default() };
     let flag = Flag::boolean(Key::new(flag).unwrap());
-    let flags = vec![FlagSource { flag, state, revision: 1 }];
+    let flags = vec![Arc::new(FlagSource { flag, state, revision: 1 })];
     Ruleset::compile(RulesetSource { flags, ..RulesetSource::default() })
 }
 

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use liftgate_domain::{
     Applied, ArmCount, Catalog, Cell, Change, ChangeRecord, Credential, Decision, Delivery, DeliveryOutcome,
     DeliveryStatus, Event, EventCounts, Id, Key, MomentsAnswer, MomentsQuery, NodeMark, Resource, ResourceKind,
-    Rollout, RulesetBundle, Run, Scope, SealedBatch, StoreError, Timestamp, Warehouse, Watermark,
+    Rollout, RulesetBundle, RulesetChanges, Run, Scope, SealedBatch, StoreError, Timestamp, Warehouse, Watermark,
 };
 use liftgate_evaluator::{CONTROL, TREATMENT};
 use liftgate_stats::Moments;
@@ -132,6 +132,7 @@ give_way_then! {
         &self, kind: ResourceKind, scope: &Scope, after: Option<&Key>, limit: usize
     ) -> Result<Vec<Resource>, StoreError>;
     async fn ruleset(&self, environment: &Scope) -> Result<Option<RulesetBundle>, StoreError>;
+    async fn ruleset_changes(&self, environment: &Scope, since: u64) -> Result<Option<RulesetChanges>, StoreError>;
     async fn ruleset_revisions(&self) -> Result<Vec<(Scope, u64)>, StoreError>;
     async fn credential(&self, lookup: &str) -> Result<Option<Credential>, StoreError>;
     async fn credentials(&self, scope: &Scope) -> Result<Vec<Credential>, StoreError>;

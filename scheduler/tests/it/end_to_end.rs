@@ -38,7 +38,11 @@ impl<'a> Traffic<'a> {
         let environment = bundle.environment.number;
         let flags = bundle.flags.iter().filter_map(|flag| {
             let state = bundle.states.iter().find(|state| state.key == flag.key)?;
-            Some(FlagSource { flag: flag.decode().unwrap(), state: state.decode().unwrap(), revision: state.revision })
+            Some(Arc::new(FlagSource {
+                flag: flag.decode().unwrap(),
+                state: state.decode().unwrap(),
+                revision: state.revision,
+            }))
         });
         let source = RulesetSource { revision: bundle.revision, flags: flags.collect(), ..RulesetSource::default() };
         (Ruleset::compile(source), environment)

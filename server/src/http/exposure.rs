@@ -16,7 +16,7 @@ pub fn emit(app: &App, snapshot: &Snapshot, evaluation: &Evaluation<'_, '_>, at:
         return;
     }
     app.exposures.try_send(ServedExposure {
-        environment: snapshot.number,
+        environment: snapshot.declared.number,
         flag: evaluation.flag.to_string(),
         variation: assignment.variation.to_owned(),
         unit_type: assignment.unit_type.to_owned(),

@@ -2,7 +2,11 @@
 //! `{"type":"flag_update","flag_name":...,"data":{"enabled","kind","version"}}`; `data` is null once the flag is gone. Client
 //! keys are public, so nothing is told of rules, segments or units. What the other end says is read and left at that.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use axum::{
     extract::{
@@ -116,12 +120,7 @@ impl Talk {
     async fn tell(&mut self) -> Option<()> {
         let after = self.snapshots.borrow_and_update().clone();
         let before = std::mem::replace(&mut self.told, after.clone());
-        let messages = if after.updates.since == before.ruleset.revision() {
-            after.updates.messages.clone()
-        } else {
-            // It was busy for longer than one change.
-            Updates::between(&before.source, &after.source).messages
-        };
+        let messages = after.updates.from(&before.source, &after.source);
         for message in &*messages {
             self.send(Message::Text(message.clone())).await?;
         }
@@ -138,30 +137,40 @@ fn closing(code: u16, reason: &'static str) -> CloseFrame {
     CloseFrame { code, reason: Utf8Bytes::from_static(reason) }
 }
 
-/// What a change tells, written once for all who listen.
+/// What a change tells: found when the first asks, and then there for all who listen.
 #[derive(Debug)]
 pub struct Updates {
-    /// The revision before the change.
-    since: u64,
-    messages: Arc<[Utf8Bytes]>,
+    /// The ruleset before the change; none for the first, before which nobody listened.
+    before: Option<RulesetSource>,
+    messages: OnceLock<Arc<[Utf8Bytes]>>,
 }
 
 impl Updates {
-    /// What changed from one ruleset to another.
-    pub fn between(before: &RulesetSource, after: &RulesetSource) -> Self {
-        let changed = difference::flags(before, after);
-        let mut messages = Vec::with_capacity(changed.len());
-        let present: HashSet<&Key> = after.flags.iter().map(|source| &source.flag.key).collect();
-        messages.extend(changed.iter().filter(|key| !present.contains(*key)).map(|key| message(key.as_str(), None)));
-        let rest = after.flags.iter().filter(|source| changed.contains(&source.flag.key));
-        messages.extend(rest.map(|source| message(source.flag.key.as_str(), Some(source))));
-        Self { since: before.revision, messages: messages.into() }
+    /// What changed since a ruleset.
+    pub fn since(before: Option<&RulesetSource>) -> Self {
+        Self { before: before.cloned(), messages: OnceLock::new() }
     }
 
-    /// What the first snapshot of an environment tells: nobody listened before.
-    pub fn none(revision: u64) -> Self {
-        Self { since: revision, messages: Arc::default() }
+    /// What a listener that knows `told` hears of `current`, which these updates lead to.
+    fn from(&self, told: &RulesetSource, current: &RulesetSource) -> Arc<[Utf8Bytes]> {
+        match &self.before {
+            Some(before) if before.revision == told.revision => {
+                self.messages.get_or_init(|| messages(before, current)).clone()
+            }
+            // It was busy for longer than one change.
+            _ => messages(told, current),
+        }
     }
+}
+
+fn messages(before: &RulesetSource, after: &RulesetSource) -> Arc<[Utf8Bytes]> {
+    let changed = difference::flags(before, after);
+    let mut messages = Vec::with_capacity(changed.len());
+    let present: HashSet<&Key> = after.flags.iter().map(|source| &source.flag.key).collect();
+    messages.extend(changed.iter().filter(|key| !present.contains(*key)).map(|key| message(key.as_str(), None)));
+    let rest = after.flags.iter().filter(|source| changed.contains(&source.flag.key));
+    messages.extend(rest.map(|source| message(source.flag.key.as_str(), Some(source))));
+    messages.into()
 }
 
 fn message(key: &str, source: Option<&FlagSource>) -> Utf8Bytes {

@@ -44,7 +44,7 @@ pub async fn evaluate(
     for source in snapshot.source.flags.iter().filter(|source| source.flag.kind == FlagKind::Boolean) {
         let evaluation = snapshot.ruleset.evaluate_at(source.flag.key.as_str(), &context, now);
         let Some(value) = evaluation.value.and_then(|value| value.as_bool()) else { continue };
-        if snapshot.environment.bulk_exposures {
+        if snapshot.declared.environment.bulk_exposures {
             exposure::emit(&app, snapshot, &evaluation, now);
         }
         answer.insert(evaluation.flag.into_owned(), value);

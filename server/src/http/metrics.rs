@@ -79,7 +79,7 @@ fn dropped(page: &mut Page, app: &App) {
         .iter()
         .map(|((environment, flag), count)| {
             // An environment that was archived has no name any more.
-            let scope = snapshots.iter().find(|it| it.number == *environment).map(|it| &it.scope);
+            let scope = snapshots.iter().find(|it| it.declared.number == *environment).map(|it| &it.scope);
             let labels = [
                 ("project", scope.map_or("", |scope| scope.project_column())),
                 ("environment", scope.map_or("", |scope| scope.environment_column())),

@@ -1,7 +1,10 @@
 //! Which flags may answer differently after a change: the flags themselves, those whose rules read a segment that changed,
 //! and those that need one of these.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
 
 use liftgate_evaluator::{FlagSource, Key, RulesetSource, Segment};
 
@@ -10,20 +13,23 @@ pub fn flags<'s>(before: &'s RulesetSource, after: &'s RulesetSource) -> BTreeSe
     if before.unit_types != after.unit_types || before.environment != after.environment {
         return before.flags.iter().chain(&after.flags).map(|source| &source.flag.key).collect();
     }
-    let old: HashMap<&Key, &FlagSource> = before.flags.iter().map(|source| (&source.flag.key, source)).collect();
+    let old: HashMap<&Key, &Arc<FlagSource>> = before.flags.iter().map(|source| (&source.flag.key, source)).collect();
     let new: HashSet<&Key> = after.flags.iter().map(|source| &source.flag.key).collect();
     let segments = segments(&before.segments, &after.segments);
     let mut changed: BTreeSet<&Key> = old.keys().filter(|key| !new.contains(*key)).copied().collect();
     for source in &after.flags {
         let reads = || source.state.rules.iter().flat_map(|rule| rule.when.segments());
-        if old.get(&source.flag.key) != Some(&source) || reads().any(|segment| segments.contains(segment)) {
+        if old.get(&source.flag.key).is_none_or(|old| !is_same(old, source))
+            || reads().any(|segment| segments.contains(segment))
+        {
             changed.insert(&source.flag.key);
         }
     }
     // Each turn adds a flag or is the last.
     loop {
         let count = changed.len();
-        for FlagSource { flag, state, .. } in &after.flags {
+        for source in &after.flags {
+            let FlagSource { flag, state, .. } = &**source;
             if state.prerequisites.iter().any(|needed| changed.contains(&needed.flag)) {
                 changed.insert(&flag.key);
             }
@@ -34,12 +40,19 @@ pub fn flags<'s>(before: &'s RulesetSource, after: &'s RulesetSource) -> BTreeSe
     }
 }
 
+/// Most parts are shared, and so the same without a look at them.
+fn is_same<T: PartialEq>(left: &Arc<T>, right: &Arc<T>) -> bool {
+    Arc::ptr_eq(left, right) || left == right
+}
+
 /// The keys of segments that changed, are new or are gone, and of those that refer to them.
-fn segments<'s>(before: &'s [Segment], after: &'s [Segment]) -> HashSet<&'s Key> {
-    let old: HashMap<&Key, &Segment> = before.iter().map(|segment| (&segment.key, segment)).collect();
+fn segments<'s>(before: &'s [Arc<Segment>], after: &'s [Arc<Segment>]) -> HashSet<&'s Key> {
+    let old: HashMap<&Key, &Arc<Segment>> = before.iter().map(|segment| (&segment.key, segment)).collect();
     let new: HashSet<&Key> = after.iter().map(|segment| &segment.key).collect();
     let mut changed: HashSet<&Key> = old.keys().filter(|key| !new.contains(*key)).copied().collect();
-    changed.extend(after.iter().filter(|segment| old.get(&segment.key) != Some(segment)).map(|it| &it.key));
+    changed.extend(
+        after.iter().filter(|segment| old.get(&segment.key).is_none_or(|old| !is_same(old, segment))).map(|it| &it.key),
+    );
     loop {
         let count = changed.len();
         for segment in after {

@@ -36,7 +36,7 @@ pub async fn show(
 ) -> Result<Json<Ledger>, ApiError> {
     caller.may(Role::Viewer, &scope)?;
     let snapshot = app.rulesets.get(&scope).ok_or_else(|| ApiError::not_found(format!("environment `{scope}`")))?;
-    let number = snapshot.number;
+    let number = snapshot.declared.number;
     let ledger_of = || app.ingest.ledger().get(&number).copied().unwrap_or_default();
     let mut readings = 0;
     loop {

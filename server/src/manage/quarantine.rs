@@ -101,7 +101,7 @@ pub async fn discard(
 fn environment(app: &App, caller: &Caller, role: Role, scope: &Scope) -> Result<u64, ApiError> {
     caller.may(role, scope)?;
     let snapshot = app.rulesets.get(scope);
-    snapshot.map(|it| it.number).ok_or_else(|| ApiError::not_found(format!("environment `{scope}`")))
+    snapshot.map(|it| it.declared.number).ok_or_else(|| ApiError::not_found(format!("environment `{scope}`")))
 }
 
 /// What was done before the error stays done, and doing the rest again is safe.

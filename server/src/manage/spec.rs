@@ -7,6 +7,7 @@ mod flag;
 mod flag_state;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use liftgate_domain::{Environment, Key, Metric, Resource, ResourceKind, Scope, StoreError};
 use liftgate_evaluator::{Problem, Ruleset, RulesetSource, Segment, validate_segment};
@@ -128,7 +129,7 @@ async fn segment(lookup: &Lookup<'_>, put: &Put, spec: Value) -> Result<Verdict,
         return Ok(Err(problems));
     }
     let mut problems = validate_segment(&segment);
-    let segments = known.into_values().collect();
+    let segments = known.into_values().map(Arc::new).collect();
     let ruleset = Ruleset::compile(RulesetSource { segments, ..RulesetSource::default() });
     let own = format!("segments.{}.", put.key);
     problems.extend(ruleset.problems().iter().filter_map(|found| {

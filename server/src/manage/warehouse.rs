@@ -19,7 +19,7 @@ pub async fn counts(
 ) -> Result<Json<Value>, ApiError> {
     caller.may(Role::Viewer, &scope)?;
     let snapshot = app.rulesets.get(&scope).ok_or_else(|| ApiError::not_found(format!("environment `{scope}`")))?;
-    let stored = app.warehouse.counts(snapshot.number).await?;
+    let stored = app.warehouse.counts(snapshot.declared.number).await?;
     // The counters are the node's, of all its tenants: only a token of the organization sees them.
     let ingest = caller.scope().project.is_none().then(|| app.ingest.counters());
     Ok(Json(json!({"stored": stored, "ingest": ingest})))

@@ -1,10 +1,11 @@
 //! Flagsmith's protocol over HTTP and on the command line: its description, imports, events, and what is refused how.
 
-use std::{io::Write, path::PathBuf, process::Stdio};
+use std::{collections::BTreeMap, io::Write, path::PathBuf, process::Stdio};
 
-use liftgate::{http::flagsmith::View, rulesets::Numbers};
+use liftgate::rulesets::{Declared, Snapshot};
+use liftgate_domain::{Resource, ResourceKind, RulesetBundle, Scope};
 use liftgate_evaluator::flagsmith::{DocumentIdentity, EnvironmentDocument, Reasons, evaluate_document};
-use liftgate_evaluator::{Context, Ruleset, RulesetSource, Timestamp};
+use liftgate_evaluator::{Context, Key, Timestamp};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -350,8 +351,8 @@ fn every_flag_has_an_answer_whatever_serves_it() {
         ramp,
         Value::Null,
     ];
-    let mut flags =
-        vec![json!({"flag": {"key": "base", "kind": "boolean"}, "state": {"enabled": false}, "revision": 1})];
+    let base = (json!({"key": "base", "kind": "boolean"}), json!({"enabled": false}));
+    let mut flags = BTreeMap::from([("base".to_owned(), base)]);
     for (first, rule) in serves.iter().enumerate() {
         for (second, fallthrough) in serves.iter().enumerate() {
             for (enabled, targets, needs, dialect) in [
@@ -375,17 +376,25 @@ fn every_flag_has_an_answer_whatever_serves_it() {
                 if needs {
                     state["prerequisites"] = json!([{"flag": "base", "variation": "on"}]);
                 }
-                flags.push(
-                    json!({"flag": {"key": key, "kind": "boolean", "dialect": dialect}, "state": state, "revision": 1}),
-                );
+                let flag = json!({"key": key, "kind": "boolean", "dialect": dialect});
+                flags.insert(key, (flag, state));
             }
         }
     }
-    let source: RulesetSource = serde_json::from_value(json!({"revision": 1, "flags": flags})).unwrap();
-    let ruleset = Ruleset::compile(source.clone());
+    let bundle = RulesetBundle {
+        seq: 1,
+        revision: 1,
+        moved_at: Timestamp(1),
+        environment: resource(ResourceKind::Environment, "live", json!({})),
+        flags: flags.iter().map(|(key, (flag, _))| resource(ResourceKind::Flag, key, flag.clone())).collect(),
+        states: flags.iter().map(|(key, (_, state))| resource(ResourceKind::FlagState, key, state.clone())).collect(),
+        segments: Vec::new(),
+        runs: Vec::new(),
+    };
+    let snapshot = Snapshot::compile(&Scope::organization(), Declared::read(bundle).unwrap(), None);
+    let (ruleset, view) = (&snapshot.ruleset, &snapshot.flagsmith);
     assert!(ruleset.problems().is_empty(), "{:?}", ruleset.problems());
-    let view = View::new(&source, &Numbers::default(), &ruleset, Timestamp(1));
-    let all: Vec<Value> = serde_json::from_slice(&view.environment(None).unwrap()).unwrap();
+    let all: Vec<Value> = serde_json::from_slice(&view.environment(&snapshot, None).unwrap()).unwrap();
     assert_eq!(all.len(), ruleset.len());
     let mut insides = 0;
     for user in 0..60 {
@@ -412,4 +421,18 @@ fn every_flag_has_an_answer_whatever_serves_it() {
         }
     }
     assert!(insides > 100, "{insides}");
+}
+
+fn resource(kind: ResourceKind, key: &str, body: Value) -> Resource {
+    Resource {
+        kind,
+        scope: Scope::organization(),
+        key: Key::new(key).unwrap(),
+        number: 1,
+        revision: 1,
+        body,
+        archived: false,
+        created_at: Timestamp(1),
+        updated_at: Timestamp(1),
+    }
 }

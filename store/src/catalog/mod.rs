@@ -24,6 +24,7 @@ mod compare;
 mod entry;
 mod memory;
 mod outbox;
+mod ruleset_changes;
 #[cfg(feature = "sql")]
 mod sql;
 mod touched;

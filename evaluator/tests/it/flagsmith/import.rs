@@ -1,6 +1,7 @@
 //! An imported document serves every identity what Flagsmith's engine serves it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use liftgate_evaluator::flagsmith::{DocumentIdentity, EnvironmentDocument, Reasons, evaluate_document, import};
 use liftgate_evaluator::{Context, Dialect, Evaluation, FlagKind, FlagSource, Ruleset, RulesetSource};
@@ -22,9 +23,13 @@ fn ruleset(document: &EnvironmentDocument) -> (Ruleset, BTreeMap<String, String>
     // Through the wire form, as it is stored.
     let source = RulesetSource {
         revision: 1,
-        segments: imported.segments,
+        segments: imported.segments.into_iter().map(Arc::new).collect(),
         environment: imported.environment,
-        flags: imported.flags.into_iter().map(|(flag, state)| FlagSource { flag, state, revision: 1 }).collect(),
+        flags: imported
+            .flags
+            .into_iter()
+            .map(|(flag, state)| Arc::new(FlagSource { flag, state, revision: 1 }))
+            .collect(),
         ..RulesetSource::default()
     };
     let wire = serde_json::to_value(&source).unwrap();

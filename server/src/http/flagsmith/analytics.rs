@@ -61,7 +61,7 @@ pub async fn second(State(app): State<App>, Keyed(caller): Keyed, request: Reque
 
 /// Names that are no flags are counted nowhere: they would fill the memory with whatever a caller makes up.
 fn record(app: &App, caller: &crate::access::EnvironmentCaller, feature: &str, count: u64) {
-    if let Some(key) = caller.snapshot.flagsmith.key_of(feature) {
+    if let Some(key) = caller.snapshot.flag_of_feature(feature) {
         app.usage.add(&caller.snapshot.scope, key, count);
     }
 }

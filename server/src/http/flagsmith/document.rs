@@ -25,7 +25,8 @@ pub async fn show(Keyed(caller): Keyed) -> Result<Response, Refusal> {
     match made {
         Ok(body) => {
             let mut response = answer(snapshot.flagsmith.updated_at_header(), body);
-            let since = Duration::from_micros(u64::try_from(snapshot.moved_at.as_micros()).unwrap_or_default());
+            let since =
+                Duration::from_micros(u64::try_from(snapshot.declared.moved_at.as_micros()).unwrap_or_default());
             if let Ok(date) = HeaderValue::from_str(&httpdate::fmt_http_date(UNIX_EPOCH + since)) {
                 response.headers_mut().insert(header::LAST_MODIFIED, date);
             }

@@ -27,7 +27,7 @@ pub fn of(snapshot: &Snapshot) -> Result<Bytes, Vec<Reason>> {
     let (mut segments, mut identities) = (BTreeMap::new(), BTreeMap::new());
     let (mut states, mut reasons): (Vec<Value>, Vec<Reason>) = (Vec::new(), Vec::new());
     for source in &snapshot.source.flags {
-        let flag = Writing { snapshot, source, number: snapshot.numbers.flag(source.flag.key.as_str()) };
+        let flag = Writing { snapshot, source, number: snapshot.number_of(source.flag.key.as_str()) };
         match flag.write(&mut segments, &mut identities) {
             Ok(state) => states.push(state),
             Err(reason) => reasons.push(format!("flag `{}` {reason}", source.flag.key)),
@@ -40,10 +40,10 @@ pub fn of(snapshot: &Snapshot) -> Result<Bytes, Vec<Reason>> {
     let scope = &snapshot.scope;
     let project = scope.project_column();
     let document = json!({
-        "id": snapshot.number,
+        "id": snapshot.declared.number,
         "api_key": environment.hash_key,
         "name": environment.name,
-        "updated_at": liftgate_evaluator::Timestamp(snapshot.moved_at.as_micros()).to_string(),
+        "updated_at": liftgate_evaluator::Timestamp(snapshot.declared.moved_at.as_micros()).to_string(),
         "feature_states": states,
         "identity_overrides": identities.into_iter().map(identity_json).collect::<Vec<_>>(),
         "project": {
@@ -88,8 +88,11 @@ impl Writing<'_> {
         identities: &mut BTreeMap<String, Vec<Value>>,
     ) -> Result<Value, Reason> {
         let FlagSource { flag, state, .. } = self.source;
-        if let Some(error) =
-            self.snapshot.ruleset.evaluate_at(flag.key.as_str(), &Default::default(), self.snapshot.moved_at).error
+        if let Some(error) = self
+            .snapshot
+            .ruleset
+            .evaluate_at(flag.key.as_str(), &Default::default(), self.snapshot.declared.moved_at)
+            .error
         {
             return Err(error.to_string());
         }

@@ -26,7 +26,7 @@ pub async fn receive(State(app): State<App>, Keyed(caller): Keyed, request: Requ
     for event in &mut events {
         in_our_words(&caller.snapshot, event);
     }
-    let receipt = ingest::admit(&app, caller.snapshot.number, events, SOURCE).await?;
+    let receipt = ingest::admit(&app, caller.snapshot.declared.number, events, SOURCE).await?;
     let rejected: Vec<_> = receipt.rejected.iter().map(|it| json!({"index": it.index, "error": it.detail})).collect();
     let accepted = receipt.accepted + receipt.duplicates;
     let status = if accepted == 0 && sent > 0 { StatusCode::BAD_REQUEST } else { StatusCode::ACCEPTED };
@@ -37,7 +37,7 @@ pub async fn receive(State(app): State<App>, Keyed(caller): Keyed, request: Requ
 fn in_our_words(snapshot: &Snapshot, event: &mut ParsedEvent) {
     let ParsedEvent::Ok(event) = event else { return };
     let RawBody::Exposure { flag, variation, .. } = &mut event.body else { return };
-    if let Some(key) = snapshot.flagsmith.key_of(flag) {
+    if let Some(key) = snapshot.flag_of_feature(flag) {
         *flag = key.to_owned();
     }
     if variation == CONTROL

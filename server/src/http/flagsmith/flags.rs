@@ -23,7 +23,13 @@ pub async fn show(
 ) -> Result<Response, Refusal> {
     let snapshot = &caller.snapshot;
     app.count_evaluations(if question.feature.is_some() { 1 } else { snapshot.ruleset.len() });
-    match snapshot.flagsmith.environment(question.feature.as_deref()) {
+    let feature = question.feature.as_deref();
+    if !snapshot.flagsmith.has_environment() {
+        let snapshot = snapshot.clone();
+        let made = tokio::task::spawn_blocking(move || drop(snapshot.flagsmith.environment(&snapshot, None)));
+        made.await.map_err(|_| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the flags were not written"))?;
+    }
+    match snapshot.flagsmith.environment(snapshot, feature) {
         Some(body) => Ok(answer(snapshot.flagsmith.updated_at_header(), body)),
         None => Err(Refusal::new(
             StatusCode::NOT_FOUND,

@@ -1,32 +1,45 @@
 //! What Flagsmith's protocol says of a snapshot, written down once when the snapshot is compiled: for each flag a text
 //! for every place that can serve and every variation. Answering an identity is then copying texts.
 
-use std::{collections::HashMap, ops::Range};
+use std::{
+    collections::HashMap,
+    ops::Range,
+    sync::{Arc, OnceLock},
+};
 
 use axum::http::HeaderValue;
 use bytes::Bytes;
 use liftgate_domain::Timestamp;
-use liftgate_evaluator::{Context, Evaluation, Reason, Ruleset, RulesetSource, Segment};
+use liftgate_evaluator::{Context, Evaluation, Reason, Segment};
 
-use super::{terms::feature_name, writer::Writer};
-use crate::rulesets::Numbers;
+use super::writer::Writer;
+use crate::rulesets::{Declared, DeclaredFlag, Snapshot};
 
 /// A snapshot in this protocol's words.
 #[derive(Debug, Default)]
 pub struct View {
     /// In the order of the ruleset's keys.
-    flags: Vec<FlagView>,
-    /// The answer without an identity.
-    environment: Bytes,
-    /// Where each feature stands in it.
-    places: HashMap<String, Range<usize>>,
-    /// The key of the flag of each feature.
-    keys: HashMap<String, String>,
+    flags: Vec<Arc<FlagView>>,
+    /// The place of the flag that a feature is, by its name.
+    places: Arc<HashMap<String, usize>>,
+    /// The answer without an identity, made when somebody asks.
+    environment: OnceLock<Whole>,
     updated_at: String,
 }
 
+/// All flags without an identity, as one text.
+#[derive(Debug)]
+struct Whole {
+    text: Bytes,
+    /// Where each flag stands in it.
+    ranges: Vec<Range<usize>>,
+}
+
+/// One flag in this protocol's words.
 #[derive(Debug, Default)]
-pub(super) struct FlagView {
+pub struct FlagView {
+    /// The feature's name.
+    pub(super) name: String,
     pub(super) texts: Vec<Text>,
     /// The runs that go on in it, by the order of what serves.
     pub(super) runs: Vec<RunTexts>,
@@ -58,40 +71,44 @@ pub(super) struct RunTexts {
 }
 
 impl View {
-    /// Writes everything down.
-    pub fn new(source: &RulesetSource, numbers: &Numbers, ruleset: &Ruleset, moved_at: Timestamp) -> Self {
-        let mut view = Self { updated_at: seconds(moved_at), ..Self::default() };
-        let flags: HashMap<&str, _> = source.flags.iter().map(|it| (it.flag.key.as_str(), it)).collect();
-        let segments: HashMap<&str, &Segment> = source.segments.iter().map(|it| (it.key.as_str(), it)).collect();
-        let nobody = Context::default();
-        let mut all = vec![b'['];
-        for evaluation in ruleset.evaluate_all_at(&nobody, moved_at) {
-            let Some(found) = flags.get(&*evaluation.flag).filter(|_| evaluation.error.is_none()) else {
-                // A broken flag is left out, so that callers fall back to their own default.
-                view.flags.push(FlagView::default());
-                continue;
-            };
-            let number = numbers.flag(found.flag.key.as_str());
-            let writer = Writer { flag: &found.flag, state: &found.state, segments: &segments, number };
-            view.keys.insert(feature_name(&found.flag).to_owned(), found.flag.key.to_string());
-            view.flags.push(writer.view());
-            if all.len() > 1 {
-                all.push(b',');
-            }
-            let start = all.len();
-            all.extend_from_slice(writer.without_identity(&evaluation).as_bytes());
-            view.places.insert(feature_name(&found.flag).to_owned(), start..all.len());
-        }
-        all.push(b']');
-        view.environment = all.into();
-        view
+    /// Writes everything down; `kept` has the flags that did not change since `before`.
+    pub fn new(declared: &Declared, before: Option<&Self>, kept: impl Fn(usize) -> Option<Arc<FlagView>>) -> Self {
+        let segments: HashMap<&str, &Segment> =
+            declared.segments.iter().map(|segment| (segment.key.as_str(), &**segment)).collect();
+        let view = |(place, flag): (usize, &DeclaredFlag)| {
+            kept(place).unwrap_or_else(|| Arc::new(writer(flag, &segments).view()))
+        };
+        let flags: Vec<Arc<FlagView>> = declared.flags.iter().enumerate().map(view).collect();
+        let same_names = |before: &&Self| {
+            let pairs = || before.flags.iter().zip(&flags);
+            before.flags.len() == flags.len() && pairs().all(|(left, right)| left.name == right.name)
+        };
+        let places = before.filter(same_names).map_or_else(
+            || Arc::new(flags.iter().enumerate().map(|(place, flag)| (flag.name.clone(), place)).collect()),
+            |before| before.places.clone(),
+        );
+        Self { flags, places, environment: OnceLock::new(), updated_at: seconds(declared.moved_at) }
+    }
+
+    /// The view of the flag at a place, for the snapshot that comes after.
+    pub fn share(&self, place: usize) -> Arc<FlagView> {
+        self.flags[place].clone()
+    }
+
+    /// Whether the answer without an identity is there already; with thousands of flags it takes a while.
+    pub fn has_environment(&self) -> bool {
+        self.environment.get().is_some()
     }
 
     /// The answer without an identity: every flag, or one.
-    pub fn environment(&self, feature: Option<&str>) -> Option<Bytes> {
+    pub fn environment(&self, snapshot: &Snapshot, feature: Option<&str>) -> Option<Bytes> {
+        let whole = self.environment.get_or_init(|| Whole::new(snapshot));
         match feature {
-            None => Some(self.environment.clone()),
-            Some(name) => Some(self.environment.slice(self.places.get(name)?.clone())),
+            None => Some(whole.text.clone()),
+            // A broken flag has no text.
+            Some(name) => Some(whole.ranges.get(*self.places.get(name)?)?.clone())
+                .filter(|range| !range.is_empty())
+                .map(|range| whole.text.slice(range)),
         }
     }
 
@@ -108,9 +125,9 @@ impl View {
         list.extend_from_slice(flag.end(text, evaluation).as_bytes());
     }
 
-    /// The key of the flag that a feature is.
-    pub fn key_of(&self, feature: &str) -> Option<&str> {
-        self.keys.get(feature).map(String::as_str)
+    /// The place of the flag that a feature is.
+    pub fn place_of(&self, feature: &str) -> Option<usize> {
+        self.places.get(feature).copied()
     }
 
     /// When the snapshot's revision was committed, in seconds: streams, documents and answers carry the same number.
@@ -122,6 +139,35 @@ impl View {
     pub fn updated_at_header(&self) -> HeaderValue {
         HeaderValue::from_str(&self.updated_at).unwrap_or(HeaderValue::from_static("0.0"))
     }
+}
+
+impl Whole {
+    fn new(snapshot: &Snapshot) -> Self {
+        let declared = &snapshot.declared;
+        let segments = HashMap::new();
+        let nobody = Context::default();
+        let (mut text, mut ranges) = (vec![b'['], Vec::with_capacity(declared.flags.len()));
+        let evaluations = snapshot.ruleset.evaluate_all_at(&nobody, declared.moved_at);
+        for (flag, evaluation) in declared.flags.iter().zip(evaluations) {
+            // A broken flag is left out, so that callers fall back to their own default.
+            if evaluation.error.is_some() {
+                ranges.push(0..0);
+                continue;
+            }
+            if text.len() > 1 {
+                text.push(b',');
+            }
+            let start = text.len();
+            text.extend_from_slice(writer(flag, &segments).without_identity(&evaluation).as_bytes());
+            ranges.push(start..text.len());
+        }
+        text.push(b']');
+        Self { text: text.into(), ranges }
+    }
+}
+
+fn writer<'s>(flag: &'s DeclaredFlag, segments: &'s HashMap<&'s str, &'s Segment>) -> Writer<'s> {
+    Writer { flag: &flag.source.flag, state: &flag.source.state, segments, number: flag.number }
 }
 
 /// Seconds since the epoch with all six places: clients compare them, and two revisions may share a second.

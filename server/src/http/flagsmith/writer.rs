@@ -54,7 +54,7 @@ impl Writer<'_> {
         {
             add(Place::Fallthrough, off, None, plain);
         }
-        FlagView { texts, runs: self.runs().map(run_texts).collect() }
+        FlagView { name: feature_name(self.flag).to_owned(), texts, runs: self.runs().map(run_texts).collect() }
     }
 
     /// What a place may serve, with variant and reason.

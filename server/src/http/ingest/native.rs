@@ -26,7 +26,7 @@ pub async fn events(
         native::parse(content_type, bytes, &Limits::default()).map_err(super::malformed)
     })
     .await?;
-    super::admit(&app, caller.snapshot.number, events, SOURCE).await.map(Json)
+    super::admit(&app, caller.snapshot.declared.number, events, SOURCE).await.map(Json)
 }
 
 fn content_type(headers: &HeaderMap) -> Result<ContentType, ApiError> {

@@ -81,7 +81,7 @@ async fn admit(app: &App, call: Call, request: Request) -> Result<Value, ApiErro
             return Err(error.next("use it as the write key: Basic authentication's user name, or `writeKey`"));
         }
     };
-    let receipt = super::admit(app, caller.snapshot.number, sent.events, SOURCE).await?;
+    let receipt = super::admit(app, caller.snapshot.declared.number, sent.events, SOURCE).await?;
     answer(&caller, call, &receipt)
 }
 

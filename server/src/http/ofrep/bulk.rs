@@ -56,7 +56,7 @@ fn write(app: &App, snapshot: &Snapshot, context: &Context) -> Vec<u8> {
     let room = fragments.bytes() + fragments.flags().len() * tail.bytes().len() + AROUND_BYTES;
     let mut body = Vec::with_capacity(room);
     let now = app.clock.now();
-    let emits = snapshot.environment.bulk_exposures;
+    let emits = snapshot.declared.environment.bulk_exposures;
     body.extend_from_slice(br#"{"flags":["#);
     for (index, flag) in fragments.flags().iter().enumerate() {
         if index > 0 {

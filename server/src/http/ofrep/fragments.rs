@@ -1,6 +1,8 @@
 //! The pieces of every flag's answer that do not depend on who asks, written once when a ruleset is compiled. A flag
 //! that serves everybody the same is one piece; of the others there is one for each variation.
 
+use std::sync::Arc;
+
 use liftgate_domain::Scope;
 use liftgate_evaluator::{Context, Flag, FlagKind, FlagSource, FlagState, Reason, Ruleset, Serve, Variation};
 use serde_json::Value;
@@ -13,7 +15,7 @@ const ADDED_BYTES: usize = 96;
 /// The pieces of all flags of an environment, in the order of their keys.
 #[derive(Debug, Default)]
 pub struct Fragments {
-    flags: Box<[FlagFragments]>,
+    flags: Vec<Arc<FlagFragments>>,
     /// What names the environment in metadata, as JSON: `"flagSetId":"project/environment"`.
     set: Box<[u8]>,
     /// About the bytes of an answer with all flags.
@@ -39,27 +41,38 @@ enum Pieces {
 }
 
 impl Fragments {
-    /// Writes the pieces of the flags that a ruleset was compiled from.
-    pub fn new(scope: &Scope, flags: &[FlagSource], ruleset: &Ruleset) -> Self {
+    /// Writes the pieces of the flags that a ruleset was compiled from, which come in the order of their keys; `kept` has
+    /// those of flags that did not change.
+    pub fn new(
+        scope: &Scope,
+        flags: &[Arc<FlagSource>],
+        ruleset: &Ruleset,
+        kept: impl Fn(usize) -> Option<Arc<FlagFragments>>,
+    ) -> Self {
         let mut set = Vec::new();
         member(&mut set, "flagSetId", &scope.to_string());
-        let mut pieces: Vec<FlagFragments> =
-            flags.iter().map(|source| FlagFragments::new(&set, source, ruleset)).collect();
-        pieces.sort_by(|left, right| left.key.cmp(&right.key));
-        pieces.dedup_by(|left, right| left.key == right.key);
-        let bytes = pieces.iter().map(FlagFragments::bytes).sum();
-        Self { flags: pieces.into(), set: set.into(), bytes }
+        let piece = |(place, source): (usize, &Arc<FlagSource>)| {
+            kept(place).unwrap_or_else(|| Arc::new(FlagFragments::new(&set, source, ruleset)))
+        };
+        let flags: Vec<Arc<FlagFragments>> = flags.iter().enumerate().map(piece).collect();
+        let bytes = flags.iter().map(|flag| flag.bytes()).sum();
+        Self { flags, set: set.into(), bytes }
+    }
+
+    /// The pieces at a place, for the snapshot that comes after.
+    pub fn share(&self, place: usize) -> Arc<FlagFragments> {
+        self.flags[place].clone()
     }
 
     /// The flags, in the order of their keys.
-    pub fn flags(&self) -> &[FlagFragments] {
+    pub fn flags(&self) -> &[Arc<FlagFragments>] {
         &self.flags
     }
 
     /// The pieces of one flag.
     pub fn find(&self, key: &str) -> Option<&FlagFragments> {
         let place = self.flags.binary_search_by(|flag| (*flag.key).cmp(key)).ok()?;
-        self.flags.get(place)
+        self.flags.get(place).map(Arc::as_ref)
     }
 
     /// What names the environment in metadata, as JSON.
@@ -179,9 +192,11 @@ mod tests {
 
     fn fragments(flags: Value) -> Fragments {
         let flags: Vec<FlagSource> = serde_json::from_value(flags).unwrap();
+        let mut flags: Vec<Arc<FlagSource>> = flags.into_iter().map(Arc::new).collect();
+        flags.sort_by(|left, right| left.flag.key.cmp(&right.flag.key));
         let scope = Scope::environment(Key::new("shop").unwrap(), Key::new("production").unwrap());
         let ruleset = Ruleset::compile(RulesetSource { flags: flags.clone(), ..RulesetSource::default() });
-        Fragments::new(&scope, &flags, &ruleset)
+        Fragments::new(&scope, &flags, &ruleset, |_| None)
     }
 
     fn text(bytes: &[u8]) -> &str {

@@ -44,7 +44,7 @@ pub fn revision_in(query: &str, name: &str) -> Option<u64> {
 }
 
 fn message(snapshot: &Snapshot) -> Message {
-    let at_s = snapshot.moved_at.as_micros() / 1_000_000;
+    let at_s = snapshot.declared.moved_at.as_micros() / 1_000_000;
     let etag = snapshot.ruleset.revision().to_string();
     Message::plain(json!({"type": "refetchEvaluation", "etag": etag, "lastModified": at_s}).to_string())
 }

@@ -2,6 +2,7 @@
 //! nothing ever moves by renaming, and rules that a rollout or experiment owns stay as they are.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use liftgate_domain::{Resource, ResourceKind};
 use liftgate_evaluator::{
@@ -237,14 +238,14 @@ async fn bad_prerequisites(
     segments: HashMap<Key, Segment>,
 ) -> Result<Vec<Problem>, ApiError> {
     let mut states = lookup.bodies(ResourceKind::FlagState, &put.scope).await?;
-    let mut flags = vec![FlagSource { flag: flag.clone(), state: state.clone(), revision: 1 }];
+    let mut flags = vec![Arc::new(FlagSource { flag: flag.clone(), state: state.clone(), revision: 1 })];
     for (key, body) in lookup.bodies(ResourceKind::Flag, &put.scope.to_project()).await? {
         let state = states.remove(&key).and_then(|body| serde_json::from_value(body).ok()).unwrap_or_default();
         if let Some(flag) = serde_json::from_value(body).ok().filter(|_| key != put.key) {
-            flags.push(FlagSource { flag, state, revision: 1 });
+            flags.push(Arc::new(FlagSource { flag, state, revision: 1 }));
         }
     }
-    let segments = segments.into_values().collect();
+    let segments = segments.into_values().map(Arc::new).collect();
     let ruleset = Ruleset::compile(RulesetSource { flags, segments, ..RulesetSource::default() });
     let own = format!("flags.{}.", put.key);
     let found = ruleset.problems().iter().filter_map(|found| {

@@ -10,11 +10,12 @@ use async_trait::async_trait;
 use liftgate_domain::catalog::LIST_MAX;
 use liftgate_domain::{
     Applied, Catalog, Change, ChangeRecord, Clock, Credential, Decision, Delivery, DeliveryOutcome, DeliveryStatus,
-    Event, Id, Key, Resource, ResourceKind, Rollout, RulesetBundle, Run, Scope, StoreError, Timestamp,
+    Event, Id, Key, Resource, ResourceKind, Rollout, RulesetBundle, RulesetChanges, Run, Scope, StoreError, Timestamp,
 };
 
 use self::tables::{Parcel, Tables};
 use super::outbox::{Recipient, cut_between_changes};
+use super::ruleset_changes::Concerned;
 
 /// A catalog in memory.
 pub struct MemoryCatalog {
@@ -89,19 +90,36 @@ impl Catalog for MemoryCatalog {
         let states = tables
             .owned(ResourceKind::FlagState, environment)
             .filter(|state| tables.live(ResourceKind::Flag, &project, &state.key).is_some());
-        let runs = tables.runs.values().rev().filter(|run| run.scope == *environment);
-        let mut runs: Vec<Run> = runs.take(RulesetBundle::RUNS_MAX).map(|run| Run::clone(run)).collect();
-        runs.reverse();
         let (revision, moved_at) = tables.ruleset_revisions.get(environment).copied().unwrap_or((0, row.created_at));
         Ok(Some(RulesetBundle {
+            seq: tables.organizations.get(&environment.organization).copied().unwrap_or(0),
             revision,
             moved_at: moved_at.max(row.created_at),
             environment: row.clone(),
             flags,
             states: states.cloned().collect(),
             segments: tables.owned(ResourceKind::Segment, &project).cloned().collect(),
-            runs,
+            runs: tables.newest_runs(environment),
         }))
+    }
+
+    async fn ruleset_changes(&self, environment: &Scope, since: u64) -> Result<Option<RulesetChanges>, StoreError> {
+        let tables = self.tables();
+        let seq = tables.organizations.get(&environment.organization).copied().unwrap_or(0);
+        let Some((revision, moved_at)) = tables.ruleset_revisions.get(environment).copied() else { return Ok(None) };
+        let inside = |row: &&ChangeRecord| {
+            let project = &row.scope.project;
+            let is_around = project.is_none() || *project == environment.project;
+            row.seq > since && row.scope.organization == environment.organization && is_around
+        };
+        let records = tables.changes.values().map(AsRef::as_ref).filter(inside);
+        let records: Vec<ChangeRecord> = records.take(RulesetChanges::CHANGES_MAX + 1).cloned().collect();
+        if records.len() > RulesetChanges::CHANGES_MAX {
+            return Ok(None);
+        }
+        let Some(Concerned { entries, runs }) = Concerned::pick(environment, records) else { return Ok(None) };
+        let runs = runs.then(|| tables.newest_runs(environment));
+        Ok(Some(RulesetChanges { seq, revision, moved_at, entries, runs }))
     }
 
     async fn ruleset_revisions(&self) -> Result<Vec<(Scope, u64)>, StoreError> {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use liftgate_domain::{
-    ChangeRecord, Credential, Decision, Delivery, Event, Id, Key, Resource, ResourceKind, Rollout, Run, Scope,
-    Timestamp,
+    ChangeRecord, Credential, Decision, Delivery, Event, Id, Key, Resource, ResourceKind, Rollout, RulesetBundle, Run,
+    Scope, Timestamp,
 };
 
 /// Everything that the catalog knows, sorted as its lists are.
@@ -50,6 +50,14 @@ impl Parcel {
 }
 
 impl Tables {
+    /// The newest runs of an environment, newest last.
+    pub fn newest_runs(&self, environment: &Scope) -> Vec<Run> {
+        let runs = self.runs.values().rev().filter(|run| run.scope == *environment);
+        let mut runs: Vec<Run> = runs.take(RulesetBundle::RUNS_MAX).map(|run| Run::clone(run)).collect();
+        runs.reverse();
+        runs
+    }
+
     /// What an installation starts with: the default organization.
     pub fn new() -> Self {
         Self {

@@ -49,6 +49,26 @@ pub(super) async fn list(
     Ok(session.rows(sql, binds).await?.into_iter().map(|mut row| row.json()).collect::<Result<_, StoreError>>()?)
 }
 
+/// The organization's last change.
+pub(super) async fn last_seq(session: &mut Session, organization: &Key) -> Result<u64, Failure> {
+    let row = session.row("SELECT seq FROM organizations WHERE key = $1", binds![organization]).await?;
+    Ok(row.map_or(Ok(0), |mut row| row.number())?)
+}
+
+/// The changes after a sequence that may have written something in this scope: of the scopes around it, its own and
+/// those inside it.
+pub(super) async fn around(
+    session: &mut Session,
+    scope: &Scope,
+    after: u64,
+    limit: usize,
+) -> Result<Vec<ChangeRecord>, Failure> {
+    let sql = "SELECT body FROM changes WHERE organization = $1 AND (project = '' OR project = $2) \
+               AND seq > $3 ORDER BY seq LIMIT $4";
+    let binds = binds![&scope.organization, scope.project_column(), after, limit];
+    Ok(session.rows(sql, binds).await?.into_iter().map(|mut row| row.json()).collect::<Result<_, StoreError>>()?)
+}
+
 /// Writes the event at `index` of a change.
 pub(super) async fn insert_event(
     session: &mut Session,

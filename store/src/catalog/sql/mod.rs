@@ -20,7 +20,7 @@ use async_trait::async_trait;
 use liftgate_domain::catalog::LIST_MAX;
 use liftgate_domain::{
     Applied, Catalog, Change, ChangeRecord, Clock, Credential, Decision, Delivery, DeliveryOutcome, DeliveryStatus,
-    Event, Id, Key, Resource, ResourceKind, Rollout, RulesetBundle, Run, Scope, StoreError, Timestamp,
+    Event, Id, Key, Resource, ResourceKind, Rollout, RulesetBundle, RulesetChanges, Run, Scope, StoreError, Timestamp,
 };
 use tokio::sync::watch;
 
@@ -125,6 +125,13 @@ impl Catalog for SqlCatalog {
         let bundle = resources::ruleset(&mut session, environment).await?;
         session.commit().await?;
         Ok(bundle)
+    }
+
+    async fn ruleset_changes(&self, environment: &Scope, since: u64) -> Result<Option<RulesetChanges>, StoreError> {
+        let mut session = self.pools.begin_read().await?;
+        let changes = resources::ruleset_changes(&mut session, environment, since).await?;
+        session.commit().await?;
+        Ok(changes)
     }
 
     async fn ruleset_revisions(&self) -> Result<Vec<(Scope, u64)>, StoreError> {

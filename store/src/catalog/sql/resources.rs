@@ -1,10 +1,12 @@
 //! Resources, their numbers, and the ruleset of an environment.
 
-use liftgate_domain::{Key, Resource, ResourceKind, RulesetBundle, Scope, StoreError};
+use liftgate_domain::{Key, Resource, ResourceKind, RulesetBundle, RulesetChanges, Scope, StoreError, Timestamp};
 
+use super::changes;
 use super::failure::Failure;
 use super::row::{Row, binds, json};
 use super::session::Session;
+use crate::catalog::ruleset_changes::Concerned;
 
 macro_rules! select {
     ($rest:literal) => {
@@ -134,16 +136,13 @@ pub(super) async fn ruleset(session: &mut Session, environment: &Scope) -> Resul
     let Some(row) = find_live(session, ResourceKind::Environment, &project, environment_key).await? else {
         return Ok(None);
     };
-    let sql = "SELECT revision, moved_at FROM ruleset_revisions \
-               WHERE organization = $1 AND project = $2 AND environment = $3";
-    let found = session.row(sql, binds![&environment.organization, project_key, environment_key]).await?;
-    let read = |mut row: Row| Ok((row.number()?, row.timestamp()?));
-    let (revision, moved_at) = found.map_or(Ok::<_, StoreError>((0, row.created_at)), read)?;
+    let (revision, moved_at) = revision(session, environment).await?.unwrap_or((0, row.created_at));
     let flags = list(session, ResourceKind::Flag, &project, None, usize::MAX).await?;
     let mut states = list(session, ResourceKind::FlagState, environment, None, usize::MAX).await?;
     // Both are sorted by key. A state outlives the archival of its flag, but is not served.
     states.retain(|state| flags.binary_search_by(|flag| flag.key.cmp(&state.key)).is_ok());
     Ok(Some(RulesetBundle {
+        seq: changes::last_seq(session, &environment.organization).await?,
         revision,
         // Older versions did not keep it.
         moved_at: moved_at.max(row.created_at),
@@ -153,6 +152,31 @@ pub(super) async fn ruleset(session: &mut Session, environment: &Scope) -> Resul
         runs: super::rollouts::newest_runs(session, environment).await?,
         flags,
     }))
+}
+
+async fn revision(session: &mut Session, environment: &Scope) -> Result<Option<(u64, Timestamp)>, Failure> {
+    let sql = "SELECT revision, moved_at FROM ruleset_revisions \
+               WHERE organization = $1 AND project = $2 AND environment = $3";
+    let binds = binds![&environment.organization, environment.project_column(), environment.environment_column()];
+    let read = |mut row: Row| Ok::<_, StoreError>((row.number()?, row.timestamp()?));
+    Ok(session.row(sql, binds).await?.map(read).transpose()?)
+}
+
+/// What changed in a ruleset. Wants a transaction that sees one instant.
+pub(super) async fn ruleset_changes(
+    session: &mut Session,
+    environment: &Scope,
+    since: u64,
+) -> Result<Option<RulesetChanges>, Failure> {
+    let seq = changes::last_seq(session, &environment.organization).await?;
+    let Some((revision, moved_at)) = revision(session, environment).await? else { return Ok(None) };
+    let records = changes::around(session, environment, since, RulesetChanges::CHANGES_MAX + 1).await?;
+    if records.len() > RulesetChanges::CHANGES_MAX {
+        return Ok(None);
+    }
+    let Some(Concerned { entries, runs }) = Concerned::pick(environment, records) else { return Ok(None) };
+    let runs = if runs { Some(super::rollouts::newest_runs(session, environment).await?) } else { None };
+    Ok(Some(RulesetChanges { seq, revision, moved_at, entries, runs }))
 }
 
 /// The ruleset revision of every environment, in the order of their scopes.

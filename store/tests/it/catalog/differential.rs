@@ -59,6 +59,7 @@ async fn read(catalog: &dyn Catalog, scope: &Scope, kind: ResourceKind, name: &K
     let (after, limit) = page;
     let bundle = catalog.ruleset(scope).await.unwrap().map(|bundle| {
         json!({
+            "seq": bundle.seq,
             "revision": bundle.revision,
             "environment": bundle.environment,
             "flags": bundle.flags,
@@ -67,6 +68,9 @@ async fn read(catalog: &dyn Catalog, scope: &Scope, kind: ResourceKind, name: &K
             "runs": bundle.runs,
         })
     });
+    let changes = catalog.ruleset_changes(scope, after).await.unwrap();
+    // Engines have clocks of their own.
+    let changes = changes.map(|it| json!([it.seq, it.revision, it.entries, it.runs]));
     let rollout = catalog.rollout(scope, name).await.unwrap();
     let id = rollout.as_ref().map_or(Id::from_stored("none"), |rollout| rollout.id.clone());
     json!({
@@ -74,6 +78,7 @@ async fn read(catalog: &dyn Catalog, scope: &Scope, kind: ResourceKind, name: &K
         "resources": answer(catalog.resources(kind, scope, Some(name), limit).await),
         "all": answer(catalog.resources(kind, scope, None, limit).await),
         "ruleset": bundle,
+        "ruleset_changes": changes,
         "revisions": answer(catalog.ruleset_revisions().await),
         "credential": answer(catalog.credential(&format!("sha256-of-{name}")).await),
         "credentials": answer(catalog.credentials(scope).await),
