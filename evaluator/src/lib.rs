@@ -122,7 +122,7 @@ pub use predicate::{Op, Predicate};
 pub use prerequisite::Prerequisite;
 pub use problem::Problem;
 pub use range::{Range, check_tiling, ranges_for_weights};
-pub use ruleset::{EnvironmentNames, FlagSource, Ruleset, RulesetSource, UnitType};
+pub use ruleset::{Batch, EnvironmentNames, FlagSource, Ruleset, RulesetSource, UnitType};
 pub use run::{Design, HistoricAssignment, RampArm, RunHistory, RunKind, RunRef, Side, StageEntry, ramp_arm};
 pub use segment::Segment;
 pub use serve::{Ramp, Serve, Split, USER};

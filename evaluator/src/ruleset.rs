@@ -11,7 +11,7 @@ use crate::compiled_flag::{CompiledFlag, Served};
 use crate::context::{AttributeRef, Subject, TARGETING_KEY};
 use crate::made_of::MadeOf;
 use crate::parse::Refused;
-use crate::prerequisites::Memory;
+use crate::prerequisites::{Memory, Standing};
 use crate::problem::Problem;
 use crate::segments::Segments;
 use crate::serve::USER;
@@ -100,6 +100,8 @@ pub struct Ruleset {
     revision: u64,
     /// In the order of their keys.
     slots: Vec<Slot>,
+    /// Whether any flag has prerequisites.
+    is_linked: bool,
     index: Arc<TextMap<usize>>,
     segments: Arc<Segments>,
     problems: Vec<Problem>,
@@ -151,7 +153,8 @@ impl Ruleset {
         };
         let RulesetSource { revision, segments: sources, unit_types, environment, .. } = source;
         let made_of = Some(MadeOf { flags, segments: sources, segment_problems, unit_types, environment });
-        Self { revision, slots, index, segments, problems, made_of }
+        let is_linked = slots.iter().any(|slot| slot.prerequisites.is_some());
+        Self { revision, slots, is_linked, index, segments, problems, made_of }
     }
 
     /// Forgets what it was compiled from.
@@ -247,14 +250,18 @@ impl Ruleset {
         &self.segments
     }
 
+    /// Any of the flags, by their places in the order of their keys, for one context at the time `now`.
+    pub fn batch_at<'r, 'c>(&'r self, context: &'c Context, now: Timestamp) -> Batch<'r, 'c> {
+        Batch::new(self, context, Some(now))
+    }
+
     fn evaluate_each<'r, 'c>(
         &'r self,
         context: &'c Context,
         now: Option<Timestamp>,
     ) -> impl ExactSizeIterator<Item = Evaluation<'r, 'c>> {
-        let is_linked = self.slots.iter().any(|slot| slot.prerequisites.is_some());
-        let mut memory = vec![None; if is_linked { self.slots.len() } else { 0 }];
-        self.slots.iter().map(move |slot| self.answer(slot, context, now, &mut memory))
+        let mut batch = Batch::new(self, context, now);
+        self.slots.iter().map(move |slot| self.answer(slot, context, now, &mut batch.memory))
     }
 
     // Inlined into each of its callers: a flag without rules spent a quarter of its time on moving the answer around.
@@ -287,6 +294,29 @@ impl Ruleset {
             None => flag.evaluate(subject, &self.segments),
         };
         answered(slot, flag, served, prerequisite)
+    }
+}
+
+/// Evaluations of one ruleset for one context at one time. A flag that others need is evaluated once for all of them.
+#[derive(Debug)]
+pub struct Batch<'r, 'c> {
+    ruleset: &'r Ruleset,
+    context: &'c Context,
+    now: Option<Timestamp>,
+    memory: Vec<Option<Standing>>,
+}
+
+impl<'r, 'c> Batch<'r, 'c> {
+    fn new(ruleset: &'r Ruleset, context: &'c Context, now: Option<Timestamp>) -> Self {
+        let remembered = if ruleset.is_linked { ruleset.slots.len() } else { 0 };
+        Self { ruleset, context, now, memory: vec![None; remembered] }
+    }
+
+    /// What the unit gets from the flag at this place; `None` when there are fewer flags.
+    #[inline]
+    pub fn evaluate(&mut self, place: usize) -> Option<Evaluation<'r, 'c>> {
+        let slot = self.ruleset.slots.get(place)?;
+        Some(self.ruleset.answer(slot, self.context, self.now, &mut self.memory))
     }
 }
 

@@ -15,12 +15,14 @@ mod ruleset;
 use axum::{
     Router,
     extract::Request,
-    http::{HeaderName, Method, StatusCode, header},
-    middleware::{self, Next},
+    http::{HeaderName, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use tower_http::cors::{Any, CorsLayer};
+use tower_http::{
+    cors::{Any, CorsLayer},
+    set_header::SetResponseHeaderLayer,
+};
 
 use crate::{app::App, manage, problem::ApiError};
 
@@ -33,32 +35,36 @@ pub fn router(app: App) -> Router {
         .route("/metrics", get(metrics::show))
         .route("/openapi.json", get(openapi::document))
         .merge(openapi::pages())
-        .merge(
-            Router::new()
-                .route("/ofrep/v1/evaluate/flags", post(ofrep::bulk))
-                .route("/ofrep/v1/evaluate/flags/{*key}", post(ofrep::single))
-                .route("/ofrep/v1/streams/{key}", get(ofrep::stream::updates))
-                .route("/evaluation/v1/ruleset", get(ruleset::show))
-                .route("/flags/evaluate", get(gatekeeper::evaluate))
-                .route("/ws/flags", get(flag_socket::updates))
-                .route("/ingest/v1/events", post(ingest::native::events))
-                .route("/v1/track", post(ingest::segment::track))
-                .route("/v1/identify", post(ingest::segment::identify))
-                .route("/v1/page", post(ingest::segment::page))
-                .route("/v1/screen", post(ingest::segment::screen))
-                .route("/v1/group", post(ingest::segment::group))
-                .route("/v1/alias", post(ingest::segment::alias))
-                .route("/v1/batch", post(ingest::segment::batch))
-                // Set here, or the one below would take the place of what the layer wraps and answer preflights itself.
-                .method_not_allowed_fallback(wrong_method)
-                .layer(cors()),
-        )
-        .merge(flagsmith::router())
         .nest("/manage/v1", manage::router())
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::from_fn(hardened))
+        .layer(hardened())
+        // Layers cost every request a little, each time that they are put around routes: these have all of theirs at once.
+        .merge(evaluation())
+        .merge(flagsmith::router())
         .with_state(app)
+}
+
+/// What applications call.
+fn evaluation() -> Router<App> {
+    Router::new()
+        .route("/ofrep/v1/evaluate/flags", post(ofrep::bulk))
+        .route("/ofrep/v1/evaluate/flags/{*key}", post(ofrep::single))
+        .route("/ofrep/v1/streams/{key}", get(ofrep::stream::updates))
+        .route("/evaluation/v1/ruleset", get(ruleset::show))
+        .route("/flags/evaluate", get(gatekeeper::evaluate))
+        .route("/ws/flags", get(flag_socket::updates))
+        .route("/ingest/v1/events", post(ingest::native::events))
+        .route("/v1/track", post(ingest::segment::track))
+        .route("/v1/identify", post(ingest::segment::identify))
+        .route("/v1/page", post(ingest::segment::page))
+        .route("/v1/screen", post(ingest::segment::screen))
+        .route("/v1/group", post(ingest::segment::group))
+        .route("/v1/alias", post(ingest::segment::alias))
+        .route("/v1/batch", post(ingest::segment::batch))
+        // Before the layer, which answers preflights.
+        .method_not_allowed_fallback(wrong_method)
+        .layer((hardened(), cors()))
 }
 
 /// Browsers may evaluate and send events from anywhere: their keys are public identifiers.
@@ -77,11 +83,9 @@ fn cors() -> CorsLayer {
         .expose_headers([header::ETAG, header::RETRY_AFTER])
 }
 
-/// Headers that every answer carries.
-async fn hardened(request: Request, next: Next) -> Response {
-    let mut response = next.run(request).await;
-    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, axum::http::HeaderValue::from_static("nosniff"));
-    response
+/// The header that every answer carries.
+fn hardened() -> SetResponseHeaderLayer<HeaderValue> {
+    SetResponseHeaderLayer::overriding(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"))
 }
 
 async fn unknown_route(request: Request) -> Response {

@@ -43,7 +43,7 @@ pub fn router() -> Router<App> {
         .route("/sse/environments/{key}/stream", get(stream::updates))
         .route("/v1/events", post(events::receive))
         .method_not_allowed_fallback(wrong_method)
-        .layer(cors())
+        .layer((super::hardened(), cors()))
 }
 
 /// Browsers call from anywhere: their keys are public identifiers.

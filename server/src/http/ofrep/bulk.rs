@@ -56,6 +56,7 @@ fn write(app: &App, snapshot: &Snapshot, context: &Context) -> Vec<u8> {
     let room = fragments.bytes() + fragments.flags().len() * tail.bytes().len() + AROUND_BYTES;
     let mut body = Vec::with_capacity(room);
     let now = app.clock.now();
+    let mut batch = snapshot.ruleset.batch_at(context, now);
     let emits = snapshot.declared.environment.bulk_exposures;
     body.extend_from_slice(br#"{"flags":["#);
     for (index, flag) in fragments.flags().iter().enumerate() {
@@ -66,7 +67,7 @@ fn write(app: &App, snapshot: &Snapshot, context: &Context) -> Vec<u8> {
             answer::write_fixed(&mut body, whole, &tail);
             continue;
         }
-        let evaluation = snapshot.ruleset.evaluate_at(flag.key(), context, now);
+        let Some(evaluation) = batch.evaluate(index) else { break };
         if let Some(failure) = Failure::of(&evaluation, context) {
             failure.write(&mut body, flag.key());
             continue;
