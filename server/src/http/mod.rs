@@ -1,5 +1,6 @@
 //! The one HTTP listener: every route, its limits and its middleware.
 
+mod browsers;
 mod exposition;
 mod exposure;
 pub mod flag_socket;
@@ -64,7 +65,7 @@ fn evaluation() -> Router<App> {
         .route("/v1/batch", post(ingest::segment::batch))
         // Before the layer, which answers preflights.
         .method_not_allowed_fallback(wrong_method)
-        .layer((hardened(), cors()))
+        .layer((hardened(), browsers::layers(cors())))
 }
 
 /// Browsers may evaluate and send events from anywhere: their keys are public identifiers.

@@ -55,7 +55,11 @@ async fn send(request: RequestBuilder) -> Answer {
 
 /// Asks for one flag (`/{key}`) or all of them (empty) and checks the answer against the protocol.
 async fn ask(server: &Server, key: &str, flag: &str, body: impl Into<reqwest::Body>) -> Answer {
-    let request = server.http().post(server.url(&format!("{FLAGS}{flag}"))).header("x-api-key", key);
+    let request = server
+        .http()
+        .post(server.url(&format!("{FLAGS}{flag}")))
+        .header("x-api-key", key)
+        .header("origin", "https://shop.example");
     let answer = send(request.header("content-type", "application/json").body(body)).await;
     check(if flag.is_empty() { FLAGS } else { "/ofrep/v1/evaluate/flags/{key}" }, &answer);
     answer
@@ -288,7 +292,11 @@ async fn keys_with_slashes_escaped_or_not_are_one_key() {
 async fn nothing_is_sent_again_to_a_caller_who_has_it() {
     let (server, key) = declared().await;
     let bulk = |tag: Option<String>, query: &'static str, body: String| {
-        let mut request = server.http().post(server.url(&format!("{FLAGS}{query}"))).header("x-api-key", &key);
+        let mut request = server
+            .http()
+            .post(server.url(&format!("{FLAGS}{query}")))
+            .header("x-api-key", &key)
+            .header("origin", "https://shop.example");
         if let Some(tag) = tag {
             request = request.header("if-none-match", tag);
         }
@@ -322,7 +330,11 @@ async fn callers_without_a_good_key_are_told_in_the_protocols_shape() {
     let (server, key) = declared().await;
     for path in ["", "/checkout"] {
         let post = |name: &'static str, value: String| {
-            let request = server.http().post(server.url(&format!("{FLAGS}{path}"))).header(name, value);
+            let request = server
+                .http()
+                .post(server.url(&format!("{FLAGS}{path}")))
+                .header(name, value)
+                .header("origin", "https://shop.example");
             async move {
                 let answer = send(request.body(user("u1"))).await;
                 check(if path.is_empty() { FLAGS } else { "/ofrep/v1/evaluate/flags/{key}" }, &answer);
@@ -383,4 +395,12 @@ async fn browsers_may_send_what_the_protocol_needs_and_read_what_it_answers() {
     let answer = send(server.http().post(server.url(FLAGS)).header("origin", "https://shop.example")).await;
     let exposed = answer.headers["access-control-expose-headers"].to_str().unwrap().to_ascii_lowercase();
     assert!(exposed.contains("etag") && exposed.contains("retry-after"), "{exposed}");
+    // Nobody else is told of it, and caches keep the two apart.
+    for path in [FLAGS, "/api/v1/flags/", "/livez", "/nowhere", "/manage/v1/nowhere"] {
+        let headers = send(server.http().get(server.url(path))).await.headers;
+        assert!(!headers.contains_key("access-control-allow-origin"), "{path}");
+        let is_for_browsers = path.starts_with(FLAGS) || path.starts_with("/api/");
+        assert_eq!(headers.get("vary").is_some_and(|vary| vary == "origin"), is_for_browsers, "{path}");
+        assert_eq!(headers["x-content-type-options"], "nosniff", "{path}");
+    }
 }

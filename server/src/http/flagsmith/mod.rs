@@ -27,7 +27,7 @@ use axum::{
 use serde_json::json;
 use tower_http::cors::{Any, CorsLayer};
 
-use crate::{access::EnvironmentCaller, app::App, problem::ApiError};
+use crate::{access::EnvironmentCaller, app::App, http::browsers, problem::ApiError};
 
 /// When the flags of an answer were last changed; clients compare it with what the stream says.
 const UPDATED_AT: HeaderName = HeaderName::from_static("x-flagsmith-document-updated-at");
@@ -43,7 +43,7 @@ pub fn router() -> Router<App> {
         .route("/sse/environments/{key}/stream", get(stream::updates))
         .route("/v1/events", post(events::receive))
         .method_not_allowed_fallback(wrong_method)
-        .layer((super::hardened(), cors()))
+        .layer((super::hardened(), browsers::layers(cors())))
 }
 
 /// Browsers call from anywhere: their keys are public identifiers.
