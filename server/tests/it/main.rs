@@ -19,6 +19,7 @@ mod formats;
 mod gatekeeper;
 mod harness;
 mod import;
+mod in_process;
 mod kills;
 mod live;
 mod notebooks;

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use liftgate_evaluator::{
-    Condition, Key, Op, Problem, Segment,
+    Condition, Key, Op, Predicate, Problem, Segment,
     flagsmith::{Operator, SegmentRule},
 };
+use serde_json::Value;
 
 use super::problem;
 
@@ -32,7 +33,7 @@ fn steps(condition: &Condition, segments: &HashMap<Key, Segment>, known: &mut Ha
             1,
             |sum: u64, part| if sum > STEPS_MAX { sum } else { sum.saturating_add(steps(part, segments, known)) },
         ),
-        Condition::Attribute(_) => 1,
+        Condition::Attribute(predicate) => comparisons(predicate),
         Condition::Flagsmith(found) => rule_steps(&found.rules),
         Condition::Segment(key) => {
             if let Some(steps) = known.get(key) {
@@ -44,6 +45,16 @@ fn steps(condition: &Condition, segments: &HashMap<Key, Segment>, known: &mut Ha
             known.insert(key.clone(), inside);
             inside
         }
+    }
+}
+
+/// Comparands of these are tried one after the other; those of the others are looked up.
+fn comparisons(predicate: &Predicate) -> u64 {
+    let tries_each =
+        matches!(predicate.op, Op::Contains | Op::NotContains | Op::StartsWith | Op::EndsWith | Op::HasAll);
+    match &predicate.value {
+        Value::Array(list) if tries_each => list.len().max(1) as u64,
+        _ => 1,
     }
 }
 
@@ -73,6 +84,15 @@ mod tests {
     fn segment(key: &str, when: Condition) -> (Key, Segment) {
         let key: Key = key.parse().unwrap();
         (key.clone(), Segment { key, name: None, when, included: Vec::new(), excluded: Vec::new() })
+    }
+
+    #[test]
+    fn a_long_list_counts_where_each_of_it_is_tried() {
+        let list: Vec<String> = (0..=STEPS_MAX).map(|number| format!("part-{number}")).collect();
+        for (op, problems) in [("contains", 1), ("not_contains", 1), ("starts_with", 1), ("ends_with", 1), ("in", 0)] {
+            let condition = serde_json::from_value(serde_json::json!({"attribute": "a", "op": op, "value": list}));
+            assert_eq!(check("when", &condition.unwrap(), &HashMap::new()).len(), problems, "{op}");
+        }
     }
 
     #[test]
