@@ -22,6 +22,7 @@ mod import;
 mod in_process;
 mod kills;
 mod live;
+mod moving_on;
 mod notebooks;
 mod ofrep;
 mod poison;
