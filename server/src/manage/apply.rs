@@ -101,6 +101,7 @@ pub async fn apply(State(app): State<App>, caller: Caller, request: Request) -> 
         ));
     }
 
+    let many = declarations.len() > 1;
     let mut puts = Vec::new();
     let mut rollout_starts = Vec::new();
     let mut experiment_starts = Vec::new();
@@ -131,7 +132,9 @@ pub async fn apply(State(app): State<App>, caller: Caller, request: Request) -> 
                     caller.may(Role::ReleaseManager, &scope)?;
                     experiment_starts.push((scope.clone(), declaration.key.clone()));
                 }
-                let put = Put { kind, scope, key: declaration.key, spec: declaration.spec, expected: Expected::Any };
+                let place = many.then_some(index);
+                let Declaration { key, spec, .. } = declaration;
+                let put = Put { kind, scope, key, spec, expected: Expected::Any, place };
                 caller.may(put.role(), &put.scope)?;
                 puts.push(put);
             }

@@ -29,6 +29,8 @@ pub struct Put {
     pub spec: Value,
     /// What the caller expects to be there.
     pub expected: Expected,
+    /// Its place among several declarations of one request.
+    pub place: Option<usize>,
 }
 
 impl Put {
@@ -147,15 +149,17 @@ pub async fn put_all(
     let mut events = Vec::new();
     let mut outcomes = Vec::with_capacity(puts.len());
     let mut problems: Vec<FieldError> = Vec::new();
-    let many = puts.len() > 1;
-    for (index, put) in puts.into_iter().enumerate() {
+    for put in puts {
         let current = app.catalog.resource(put.kind, &put.scope, &put.key).await?.filter(|it| !it.archived);
         expect(&put, current.as_ref())?;
-        let checked = match spec::check(app, &lookup, &put, current.as_ref()).await? {
-            Ok(checked) => checked,
-            Err(found) => {
-                let prefix =
-                    if many { format!("[{index}] {} `{}`: spec.", put.kind.as_str(), put.key) } else { String::new() };
+        let checked = match spec::check(app, &lookup, &put, current.as_ref()).await {
+            Err(error) if problems.is_empty() || error.status().is_server_error() => return Err(error),
+            // What is missing here is probably what is wrong above.
+            Err(_) => continue,
+            Ok(Ok(checked)) => checked,
+            Ok(Err(found)) => {
+                let named = |index| format!("[{index}] {} `{}`: spec.", put.kind.as_str(), put.key);
+                let prefix = put.place.map_or_else(String::new, named);
                 problems.extend(
                     found
                         .into_iter()

@@ -67,7 +67,7 @@ async fn put(
     headers: &HeaderMap,
     spec: Value,
 ) -> Result<Response, ApiError> {
-    let put = Put { kind, scope: scope.clone(), key: key.clone(), spec, expected: expected(headers)? };
+    let put = Put { kind, scope: scope.clone(), key: key.clone(), spec, expected: expected(headers)?, place: None };
     caller.may(put.role(), &scope)?;
     let (_, mut outcomes) = put_all(app, vec![put], caller.actor(), reason(headers)).await?;
     let outcome = outcomes.pop().expect("one put has one outcome");

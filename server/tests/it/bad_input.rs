@@ -216,6 +216,20 @@ async fn a_bad_declaration_names_its_field_and_applies_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_missing_because_it_is_wrong_is_told_as_wrong() {
+    let server = Server::start().await;
+    shop(&server).await;
+    let documents = "{kind: flag, project: shop, key: c, spec: {kind: string, variations: 5}}\n---\n\
+        {kind: flag_state, project: shop, environment: production, key: c, spec: {enabled: true}}\n---\n\
+        {kind: flag, project: shop, key: d, spec: {kind: fruit}}";
+    let (status, problem) = server.try_apply(documents).await;
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{problem:#}");
+    let fields: Vec<&str> =
+        problem["errors"].as_array().unwrap().iter().map(|it| it["field"].as_str().unwrap()).collect();
+    assert_eq!(fields, ["[0] flag `c`: spec.variations", "[2] flag `d`: spec.kind"], "{problem:#}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn bodies_that_are_no_json_too_large_or_of_the_wrong_type_are_refused() {
     let server = Server::start().await;
     shop(&server).await;

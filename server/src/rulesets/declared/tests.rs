@@ -1,3 +1,5 @@
+//! What is moved on by changes is what is read, after any history.
+
 use liftgate_domain::{Actor, Catalog, Change, ChangeKind, Expected, Id, ManualClock, Mutation, Scope};
 use liftgate_store::catalog::MemoryCatalog;
 use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
