@@ -67,9 +67,12 @@ impl Declared {
             let (state, state_revision) = states.remove(&resource.key).unwrap_or_default();
             Ok(DeclaredFlag::new(resource.decode()?, state, resource.number, resource.revision, state_revision))
         };
-        let flags = bundle.flags.iter().map(flag).collect::<Result<_, StoreError>>()?;
-        let segments =
-            bundle.segments.iter().map(|segment| segment.decode().map(Arc::new)).collect::<Result<_, _>>()?;
+        let mut flags = bundle.flags.iter().map(flag).collect::<Result<Vec<_>, StoreError>>()?;
+        let segments = bundle.segments.iter().map(|segment| segment.decode().map(Arc::new));
+        let mut segments = segments.collect::<Result<Vec<Arc<Segment>>, _>>()?;
+        // As the catalog lists them; whatever is found by its place relies on it.
+        flags.sort_by(|left, right| left.key().cmp(right.key()));
+        segments.sort_by(|left, right| left.key.cmp(&right.key));
         let environment: Environment = bundle.environment.decode()?;
         let name = environment.name.clone().unwrap_or_else(|| bundle.environment.key.to_string());
         Ok(Self {

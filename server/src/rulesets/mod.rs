@@ -147,7 +147,11 @@ impl Rulesets {
             return Ok(());
         }
         let moved = match (&before, changes) {
-            (Some(before), Some(changes)) => before.declared.after(changes)?,
+            // What the log tells cannot be used: the resources themselves decide.
+            (Some(before), Some(changes)) => before.declared.after(changes).unwrap_or_else(|error| {
+                tracing::error!(%scope, %error, "A change of a ruleset cannot be read; all of it is read instead.");
+                None
+            }),
             _ => None,
         };
         let bundle = if moved.is_some() { None } else { self.catalog.ruleset(scope).await? };

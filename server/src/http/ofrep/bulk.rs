@@ -68,6 +68,7 @@ fn write(app: &App, snapshot: &Snapshot, context: &Context) -> Vec<u8> {
             continue;
         }
         let Some(evaluation) = batch.evaluate(index) else { break };
+        debug_assert_eq!(evaluation.flag, flag.key(), "both stand in the order of keys");
         if let Some(failure) = Failure::of(&evaluation, context) {
             failure.write(&mut body, flag.key());
             continue;
