@@ -54,6 +54,8 @@ impl RulesetChanges {
     pub const ENTRIES_MAX: usize = 200;
     /// More changes than this are not looked through for entries.
     pub const CHANGES_MAX: usize = 1_000;
+    /// Nor are changes that are longer than this together.
+    pub const BYTES_MAX: usize = 16 * 1024 * 1024;
 
     /// Whether the ruleset is what it was at that revision.
     pub fn changes_nothing_since(&self, revision: u64) -> bool {

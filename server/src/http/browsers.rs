@@ -20,10 +20,13 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 /// The layers for routes that browsers call.
-pub fn layers(cors: CorsLayer) -> (SetResponseHeaderLayer<HeaderValue>, Browsers) {
+pub fn layers(cors: CorsLayer) -> (SetResponseHeaderLayer<HeaderValue>, SetResponseHeaderLayer<HeaderValue>, Browsers) {
+    // Answers depend on the key, which stands in headers that caches do not look at.
+    let private =
+        SetResponseHeaderLayer::if_not_present(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
     // Or a cache in between could give a browser what was answered to somebody else.
     let vary = SetResponseHeaderLayer::if_not_present(header::VARY, HeaderValue::from_static("origin"));
-    (vary, Browsers(Arc::new(cors)))
+    (private, vary, Browsers(Arc::new(cors)))
 }
 
 /// Puts CORS around what browsers ask.

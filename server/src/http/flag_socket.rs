@@ -32,7 +32,7 @@ use crate::{
 
 /// The most bytes of one message from the other end.
 const HEARD_BYTES_MAX: usize = 4_096;
-/// How long a message may take to be written; who reads slower is let go.
+/// How long a message, and all that tell of one change, may take to be written; who reads slower is let go.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The key, where no header can be sent.
@@ -54,7 +54,7 @@ pub async fn updates(
             let place = app.live.enter(Some(key))?;
             (EnvironmentCaller::with_key(&app, key).await?.snapshot, place)
         }
-        (None, Some(key)) => live::admit(&app, &key).await?,
+        (None, Some(key)) => live::admit_key(&app, &key).await?,
         (None, None) => {
             return Err(ApiError::new(
                 StatusCode::UNAUTHORIZED,
@@ -100,7 +100,8 @@ impl Talk {
                     if changed.is_err() {
                         return Some(closing(close_code::POLICY, "the environment is archived"));
                     }
-                    self.tell().await?;
+                    // Also so long at most after the key was revoked, or the server is to stop.
+                    tokio::time::timeout(WRITE_TIMEOUT, self.tell()).await.ok()??;
                 }
                 heard = self.socket.recv() => match heard {
                     Some(Ok(Message::Close(_)) | Err(_)) | None => return None,

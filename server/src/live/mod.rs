@@ -24,6 +24,12 @@ pub async fn admit(app: &App, key: &str) -> Result<(Arc<Snapshot>, Place), ApiEr
     if let Some(snapshot) = app.rulesets.with_hash_key(key) {
         return Ok((snapshot, app.live.enter(None)?));
     }
+    admit_key(app, key).await
+}
+
+/// The same for a stream that tells more than that something changed: the hash key is no more than the first client key
+/// there, and opens nothing once that is revoked.
+pub async fn admit_key(app: &App, key: &str) -> Result<(Arc<Snapshot>, Place), ApiError> {
     let place = app.live.enter(Some(key))?;
     let caller = EnvironmentCaller::with_key(app, key).await?;
     if caller.is_server {

@@ -111,6 +111,7 @@ impl Declared {
 
     fn write_flag(&mut self, entry: &Entry) -> Result<bool, StoreError> {
         match (self.place(&entry.key), &entry.after) {
+            (Ok(place), _) if !follows(entry, self.flags[place].flag_revision) => return Ok(false),
             (Ok(place), Some(_)) => {
                 let DeclaredFlag { source, number, state_revision, .. } = &self.flags[place];
                 let revision = entry.revision.unwrap_or_default();
@@ -128,7 +129,11 @@ impl Declared {
     fn write_state(&mut self, entry: &Entry) -> Result<bool, StoreError> {
         // The state of an archived flag is kept, but not served.
         let Ok(place) = self.place(&entry.key) else { return Ok(true) };
-        let DeclaredFlag { source, number, flag_revision, .. } = &self.flags[place];
+        let DeclaredFlag { source, number, flag_revision, state_revision } = &self.flags[place];
+        // One that comes back goes on counting where nobody knows.
+        if *state_revision > 0 && !follows(entry, *state_revision) {
+            return Ok(false);
+        }
         let (state, revision) = match entry.after {
             Some(_) => (decode(entry)?, entry.revision.unwrap_or_default()),
             None => Default::default(),
@@ -189,6 +194,11 @@ fn by_flag(runs: Vec<Run>) -> Arc<HashMap<String, Vec<Run>>> {
         by_flag.entry(run.flag.to_string()).or_default().push(run);
     }
     Arc::new(by_flag)
+}
+
+/// Whether nothing was written between.
+fn follows(entry: &Entry, revision: u64) -> bool {
+    entry.revision == Some(revision + 1)
 }
 
 fn decode<T: DeserializeOwned>(entry: &Entry) -> Result<T, StoreError> {

@@ -6,7 +6,7 @@ mod snapshot;
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use liftgate_domain::{Attributed, Attribution, Catalog, Scope, Sighting, StoreError};
+use liftgate_domain::{Attributed, Attribution, Catalog, RulesetChanges, Scope, Sighting, StoreError};
 use tokio::sync::{Mutex, Notify, watch};
 
 pub use self::{
@@ -113,13 +113,14 @@ impl Rulesets {
         self.reload(scope).await
     }
 
-    /// Reloads whatever has a newer revision in the catalog: how a node notices what other nodes changed.
+    /// Reloads whatever has another revision in the catalog: how a node notices what other nodes changed.
     pub async fn refresh_stale(&self) -> Result<usize, StoreError> {
         let mut gone = self.refreshing.lock().await;
         let mut reloaded = 0;
         for (scope, revision) in self.catalog.ruleset_revisions().await? {
             let known = self.get(&scope).map_or_else(|| gone.get(&scope).copied(), |it| Some(it.ruleset.revision()));
-            if known.is_some_and(|known| known >= revision) {
+            // Not only newer ones: a catalog that was restored has older ones.
+            if known == Some(revision) {
                 continue;
             }
             // One environment that cannot be read keeps its last snapshot and holds up no other.
@@ -135,10 +136,24 @@ impl Rulesets {
         Ok(reloaded)
     }
 
+    /// What changed since; `None` where the log does not go on from there, or cannot be used: the resources decide then.
+    async fn changes_since(&self, scope: &Scope, declared: &Declared) -> Result<Option<RulesetChanges>, StoreError> {
+        match self.catalog.ruleset_changes(scope, declared.seq).await {
+            // A catalog that was restored, or whose standby took over, has lost what was known here.
+            Ok(changes) => Ok(changes.filter(|it| it.seq >= declared.seq && it.revision >= declared.revision)),
+            // Such as what a newer version wrote.
+            Err(StoreError::Corrupt(error)) => {
+                tracing::warn!(%scope, error, "The change log cannot be read; the whole ruleset is read instead.");
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     async fn reload(&self, scope: &Scope) -> Result<(), StoreError> {
         let before = self.get(scope);
         let changes = match &before {
-            Some(before) => self.catalog.ruleset_changes(scope, before.declared.seq).await?,
+            Some(before) => self.changes_since(scope, &before.declared).await?,
             None => None,
         };
         if let (Some(before), Some(changes)) = (&before, &changes)
@@ -188,11 +203,11 @@ impl Rulesets {
                 if let Some(sender) = watched.get(scope) {
                     // A node that hears of its own change reads the same revision again: nobody is told twice.
                     sender.send_if_modified(|told| {
-                        let is_newer = told.ruleset.revision() < snapshot.ruleset.revision();
-                        if is_newer {
+                        let is_news = told.ruleset.revision() != snapshot.ruleset.revision();
+                        if is_news {
                             *told = snapshot;
                         }
-                        is_newer
+                        is_news
                     });
                 }
             }

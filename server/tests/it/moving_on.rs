@@ -24,6 +24,12 @@ spec: {name: Staff, included: [u1]}
 ---
 {kind: flag, project: shop, key: c, spec: {kind: string, variations: [{key: red, value: r}, {key: blue, value: b}], off_variation: red}}
 ---
+{kind: flag, project: shop, key: e, spec: {kind: string, variations: [{key: x, value: x}, {key: y, value: y}], off_variation: x}}
+---
+{kind: flag, project: shop, key: g, spec: {kind: boolean}}
+---
+{kind: flag_state, project: shop, environment: live, key: g, spec: {enabled: false, prerequisites: [{flag: e, variation: y}]}}
+---
 {kind: flag_state, project: shop, environment: live, key: a, spec: {enabled: true, fallthrough: {variation: on}}}
 ---
 {kind: flag_state, project: shop, environment: live, key: b, spec: {enabled: true}}
@@ -74,6 +80,7 @@ async fn a_node_that_follows_changes_serves_what_one_that_starts_anew_does() {
             state("a", "rules: [{id: r, when: {segment: staff}, serve: {variation: on}}]"),
             "{kind: flag, project: shop, key: d, spec: {kind: boolean}}".to_owned(),
             state("b", "targets: [{variation: on, units: [u1]}]"),
+            "{kind: flag, project: shop, key: e, spec: {kind: string, variations: [{key: x, value: x}], off_variation: x}}".to_owned(),
         ],
         vec![
             "DELETE /projects/shop/flags/d".to_owned(),

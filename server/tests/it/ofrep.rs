@@ -402,5 +402,6 @@ async fn browsers_may_send_what_the_protocol_needs_and_read_what_it_answers() {
         let is_for_browsers = path.starts_with(FLAGS) || path.starts_with("/api/");
         assert_eq!(headers.get("vary").is_some_and(|vary| vary == "origin"), is_for_browsers, "{path}");
         assert_eq!(headers["x-content-type-options"], "nosniff", "{path}");
+        assert_eq!(headers.contains_key("cache-control"), is_for_browsers, "{path}: keys stand in headers");
     }
 }

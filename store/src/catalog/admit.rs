@@ -71,12 +71,19 @@ fn storable(what: &str, name: &str, number: u64) -> Result<(), StoreError> {
     Err(StoreError::Invalid(format!("{what} `{name}` has number {number}; numbers begin at 1")))
 }
 
-/// The sequence belongs to one organization, so a change never writes in two.
+/// The sequence belongs to one organization, so a change never writes in two; nor does one of a project in another.
 fn within(change: &Scope, scope: &Scope) -> Result<(), StoreError> {
     if change.organization != scope.organization {
         return Err(StoreError::Invalid(format!(
             "a change of organization `{}` cannot write in `{scope}`",
             change.organization
+        )));
+    }
+    // Nodes look for what changed in a project among its own changes and those of the organization.
+    if change.project.is_some() && scope.project.is_some() && change.project != scope.project {
+        return Err(StoreError::Invalid(format!(
+            "a change of project `{}` cannot write in `{scope}`",
+            change.project_column()
         )));
     }
     if scope.project.is_none() && scope.environment.is_some() {

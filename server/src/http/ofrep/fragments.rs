@@ -154,8 +154,9 @@ impl FlagFragments {
 /// Whether a flag serves everybody the same, whatever else is declared. Each part of a state must say so.
 fn is_fixed(state: &FlagState) -> bool {
     let FlagState { enabled, prerequisites, targets, rules, fallthrough } = state;
-    let asks_nobody = prerequisites.is_empty() && targets.is_empty() && rules.is_empty();
-    !enabled || (asks_nobody && matches!(fallthrough, None | Some(Serve::Variation(_))))
+    // A flag that needs another is broken with it, even while it is disabled.
+    let asks_nobody = targets.is_empty() && rules.is_empty() && matches!(fallthrough, None | Some(Serve::Variation(_)));
+    prerequisites.is_empty() && (!enabled || asks_nobody)
 }
 
 /// A number flag is of the kind float when one of its values is: typed clients then ask for a float, and take `3.0` for

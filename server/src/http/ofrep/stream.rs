@@ -33,6 +33,10 @@ pub async fn updates(
     let (snapshot, place) = live::admit(&app, &key).await?;
     let resumed = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
     let since = resumed.or_else(|| revision_in(query.as_deref()?, SINCE));
+    // Another node may have told of a revision that this one is about to have: nobody is told to go back.
+    if let Some(since) = since {
+        app.rulesets.at_least(&snapshot.scope, since).await;
+    }
     Ok(sse::stream(&app, &snapshot, place, since.map_or(Start::WithNews, Start::WithNewsSince), message)?)
 }
 

@@ -128,3 +128,24 @@ async fn what_is_moved_on_by_changes_is_what_is_read() {
     }
     assert!(moved_on > 1_000 && read_whole > 100 && shared > 1_000, "{moved_on} {read_whole} {shared}");
 }
+
+/// A catalog that was restored writes the same revisions again, with something else in them.
+#[tokio::test]
+async fn an_entry_that_does_not_follow_what_is_known_is_not_used() {
+    let scope = Scope::environment(key("shop"), key("live"));
+    let mut world = World::new(1).await;
+    let flag = |text: &str| {
+        put(ResourceKind::Flag, &scope.to_project(), "a", json!({"key": "a", "kind": "boolean", "description": text}))
+    };
+    let state = |enabled: bool| put(ResourceKind::FlagState, &scope, "a", json!({"enabled": enabled}));
+    assert!(world.change(vec![flag("first"), state(true)]).await);
+    let declared = read(&world.catalog, &scope).await;
+    assert!(world.change(vec![flag("second"), state(false)]).await);
+    let changes = world.catalog.ruleset_changes(&scope, declared.seq).await.unwrap().unwrap();
+    assert!(declared.after(changes.clone()).unwrap().is_some());
+    for entry in 0..changes.entries.len() {
+        let mut forked = changes.clone();
+        forked.entries[entry].revision = Some(1);
+        assert!(declared.after(forked).unwrap().is_none(), "{entry}");
+    }
+}

@@ -56,17 +56,29 @@ pub(super) async fn last_seq(session: &mut Session, organization: &Key) -> Resul
 }
 
 /// The changes after a sequence that may have written something in this scope: of the scopes around it, its own and
-/// those inside it.
+/// those inside it. `None` when they are more than `limit`, or longer than `bytes_max` together.
 pub(super) async fn around(
     session: &mut Session,
     scope: &Scope,
     after: u64,
     limit: usize,
-) -> Result<Vec<ChangeRecord>, Failure> {
+    bytes_max: usize,
+) -> Result<Option<Vec<ChangeRecord>>, Failure> {
+    let sql = "SELECT COUNT(*), CAST(COALESCE(SUM(OCTET_LENGTH(body)), 0) AS BIGINT) FROM changes \
+               WHERE organization = $1 AND (project = '' OR project = $2) AND seq > $3";
+    let row = session.row(sql, binds![&scope.organization, scope.project_column(), after]).await?;
+    let mut row = row.ok_or_else(|| StoreError::Corrupt("a count has no row".to_owned()))?;
+    let (count, bytes) = (row.number()?, row.number()?);
+    if usize::try_from(count).map_or(true, |count| count > limit)
+        || usize::try_from(bytes).map_or(true, |bytes| bytes > bytes_max)
+    {
+        return Ok(None);
+    }
     let sql = "SELECT body FROM changes WHERE organization = $1 AND (project = '' OR project = $2) \
                AND seq > $3 ORDER BY seq LIMIT $4";
     let binds = binds![&scope.organization, scope.project_column(), after, limit];
-    Ok(session.rows(sql, binds).await?.into_iter().map(|mut row| row.json()).collect::<Result<_, StoreError>>()?)
+    let rows = session.rows(sql, binds).await?.into_iter();
+    Ok(Some(rows.map(|mut row| row.json()).collect::<Result<_, StoreError>>()?))
 }
 
 /// Writes the event at `index` of a change.

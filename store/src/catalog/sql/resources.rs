@@ -170,10 +170,8 @@ pub(super) async fn ruleset_changes(
 ) -> Result<Option<RulesetChanges>, Failure> {
     let seq = changes::last_seq(session, &environment.organization).await?;
     let Some((revision, moved_at)) = revision(session, environment).await? else { return Ok(None) };
-    let records = changes::around(session, environment, since, RulesetChanges::CHANGES_MAX + 1).await?;
-    if records.len() > RulesetChanges::CHANGES_MAX {
-        return Ok(None);
-    }
+    let (limit, bytes_max) = (RulesetChanges::CHANGES_MAX, RulesetChanges::BYTES_MAX);
+    let Some(records) = changes::around(session, environment, since, limit, bytes_max).await? else { return Ok(None) };
     let Some(Concerned { entries, runs }) = Concerned::pick(environment, records) else { return Ok(None) };
     let runs = if runs { Some(super::rollouts::newest_runs(session, environment).await?) } else { None };
     Ok(Some(RulesetChanges { seq, revision, moved_at, entries, runs }))
