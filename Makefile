@@ -23,11 +23,11 @@ test: toolchain test-deps ## Install what the tests need, then run lints and all
 	$(call STEP,format,cargo fmt --all --check)
 	$(call STEP,lints,cargo clippy --workspace --all-targets --locked -- -D warnings)
 	$(call STEP,build,cargo build --workspace --all-targets --locked)
-	$(call STEP,tests,if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --workspace --locked --no-fail-fast; else cargo test --workspace --locked --lib --bins --tests --no-fail-fast; fi)
+	$(call STEP,tests,if cargo nextest --version >/dev/null 2>&1; then cargo nextest run --workspace --locked --no-fail-fast; else cargo test --workspace --locked --lib --bins --tests --examples --no-fail-fast; fi)
 	$(call STEP,documentation examples,cargo test --workspace --locked --doc)
 
 .PHONY: test-deps
-test-deps: ## Install the tests' own needs: PostgreSQL and Python packages, each pinned
+test-deps: ## Install the tests' own needs: PostgreSQL, Node, and Python and npm packages, each pinned
 	$(call STEP,test dependencies,deploy/test-deps.sh "$(VENV)")
 
 .PHONY: toolchain
